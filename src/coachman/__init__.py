@@ -1,0 +1,1 @@
+"""Coachman starts applications, keeps them running and carries their requests."""

@@ -1,0 +1,1 @@
+"""The decisions, as pure code: a snapshot in, what to do out."""

@@ -1,0 +1,1 @@
+"""AbstractServer: a server in a child process with exactly one client."""

@@ -1,0 +1,53 @@
+"""What every test runs under: nothing may be left behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def open_descriptors() -> dict[int, str]:
+    """Return every open descriptor of this process with what it refers to."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the descriptor of this very listing
+            continue
+    return found
+
+
+def child_processes() -> set[int]:
+    """Return the pids of this process's children, zombies included."""
+    children: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            children.update(int(pid) for pid in (task / "children").read_text().split())
+        except FileNotFoundError:  # a thread that has just ended
+            continue
+    return children
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Fail a test that leaks a descriptor, a child process or a thread."""
+    descriptors, children, threads = open_descriptors(), child_processes(), set(threading.enumerate())
+    yield
+    leaked_threads = [t for t in threading.enumerate() if t not in threads and t.is_alive()]
+    leaked_children = child_processes() - children
+    leaked_descriptors = {
+        fd: target for fd, target in open_descriptors().items() if descriptors.get(fd) != target
+    }
+    problems = []
+    if leaked_threads:
+        problems.append(f"threads: {[t.name for t in leaked_threads]}")
+    if leaked_children:
+        problems.append(f"child processes: {sorted(leaked_children)}")
+    if leaked_descriptors:
+        problems.append(f"descriptors: {leaked_descriptors}")
+    if problems:
+        pytest.fail("left behind: " + "; ".join(problems))
