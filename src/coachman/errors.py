@@ -3,7 +3,7 @@
 ========================  =====================================================================
 the caller                `LocalProtocolError`, `ChannelBusy`, `ChannelDead`, `ServerAlreadyStarted`,
                           `ServerNotStarted`
-the peer of a channel     `RemoteProtocolError`, `UnknownMessage`, `ServerError`
+the peer of a channel     `RemoteProtocolError`, `MessageCut`, `PeerGone`, `UnknownMessage`, `ServerError`
 the person's settings     `ConfigurationError`
 the application           `ApplicationError`, `StartFailed`
 nobody                    `ChannelTimeout`
@@ -29,6 +29,22 @@ class LocalProtocolError(ChannelError, ValueError):
 
 class RemoteProtocolError(ChannelError):
     """The peer sent bytes that the protocol does not allow. The channel is dead from here on."""
+
+
+class MessageCut(RemoteProtocolError):
+    """The stream ended, or the connection was reset, inside an item."""
+
+    def __init__(self, *, missing: int, received: int) -> None:
+        """`received` bytes of the item are here; at least `missing` bytes never came."""
+        super().__init__(
+            f"the peer's stream ended inside a message: {received} bytes came, {missing} are missing"
+        )
+        self.missing = missing
+        self.received = received
+
+
+class PeerGone(ChannelError, BrokenPipeError):
+    """The peer has closed its end, so nothing can be written to it. What it sent before can still be read."""
 
 
 class ChannelDead(ChannelError):
@@ -57,6 +73,15 @@ class UnknownMessage(CoachmanError):
 
 class ServerError(CoachmanError):
     """The server process has ended while its client still needed it. The message says how it ended."""
+
+    def __init__(self, server: str, pid: int, ending: object, last_words: str = "") -> None:
+        """`ending` is its `Ending`; `last_words` the last line of its traceback, where there is one."""
+        super().__init__(
+            f"{server} (process {pid}) has ended: {ending}" + (f"; {last_words}" if last_words else "")
+        )
+        self.pid = pid
+        self.ending = ending
+        self.last_words = last_words
 
 
 class ApplicationError(CoachmanError):

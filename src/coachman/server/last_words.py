@@ -1,0 +1,37 @@
+"""Last words: how a server that fails tells its client why, beside the channel."""
+
+from __future__ import annotations
+
+import mmap
+from typing import Final
+
+SIZE: Final = 1024
+LENGTH: Final = 2
+
+
+class LastWords:
+    """One line that the child leaves in memory it shares with its parent.
+
+    Not a message on the channel: the client may be waiting for something else there. Not a pipe: memory
+    without a name costs no descriptor, and a program may have a thousand servers. Not the child's stderr:
+    that belongs to its owner.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, SIZE)
+
+    def leave(self, text: str) -> None:
+        """Leave these words (in the child), cut to what there is room for."""
+        line = " ".join(text.split()).encode("utf-8", "backslashreplace")[: SIZE - LENGTH]
+        self._memory[LENGTH : LENGTH + len(line)] = line
+        # The length last: a child that is killed in between has left nothing, not half a line.
+        self._memory[:LENGTH] = len(line).to_bytes(LENGTH, "big")
+
+    def read(self) -> str:
+        """Return what the child left (in the parent); empty if nothing."""
+        size = int.from_bytes(self._memory[:LENGTH], "big")
+        return self._memory[LENGTH : LENGTH + size].decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._memory.close()

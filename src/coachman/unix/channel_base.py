@@ -1,0 +1,204 @@
+"""What the two flavours of the message channel share: a socket, what arrived on it, and how it died."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from coachman.errors import (
+    ChannelBusy,
+    ChannelDead,
+    ChannelError,
+    LocalProtocolError,
+    PeerGone,
+    RemoteProtocolError,
+)
+from coachman.protocol.messages import MARKER, Decoder
+from coachman.unix.descriptors import Descriptor, descriptor_number
+
+RECEIVE_SIZE: Final = 65_536
+# SCM_MAX_FD: the most that the kernel takes in one message. It is also how many may wait unasked for.
+MAX_DESCRIPTORS: Final = 253
+ANCILLARY_SIZE: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * struct.calcsize("i"))
+# Received descriptors are close-on-exec from their first moment: setting it afterwards would lose a race
+# against a thread that forks and executes. Systems without the flag (macOS) have that race.
+RECEIVE_FLAGS: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+SEND_FLAGS: Final = getattr(socket, "MSG_NOSIGNAL", 0)
+DONT_WAIT: Final = socket.MSG_DONTWAIT
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """What has travelled over one channel, each way. A message counts once it is complete."""
+
+    messages_read: int
+    messages_written: int
+    bytes_read: int
+    bytes_written: int
+    descriptors_read: int
+    descriptors_written: int
+
+
+class ChannelBase:
+    """One socket, the bytes and descriptors that arrived and wait, and why the channel is dead, if it is."""
+
+    def __init__(self, sock: socket.socket, *, blocking: bool) -> None:
+        if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"a message channel needs a Unix stream socket, not {sock!r}")
+        sock.setblocking(blocking)
+        self._socket = sock
+        self._recvmsg = sock.recvmsg
+        self._send_bytes = sock.send
+        self._decoder = Decoder()
+        self._descriptors: deque[int] = deque()
+        self._dead: ChannelError | None = None
+        self._closed = False
+        self._peer_gone = False
+        # The rest of a message of which the peer has a part, and the whole of it; see _begin_writing.
+        self._unsent: memoryview | None = None
+        self._half_written: bytes = b""
+        # How far a negotiated transfer of a descriptor had come when its time was used up.
+        self._sending_step = 0
+        self._receiving_step = 0
+        self._messages_read = self._messages_written = 0
+        self._bytes_read = self._bytes_written = 0
+        self._descriptors_read = self._descriptors_written = 0
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, for poll and its kin. It stays the channel's. -1 once closed."""
+        return self._socket.fileno()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def peer_gone(self) -> bool:
+        """Whether a write has found that the peer has closed its end."""
+        return self._peer_gone
+
+    def statistics(self) -> ChannelStatistics:
+        """Return what has travelled so far."""
+        return ChannelStatistics(
+            self._messages_read,
+            self._messages_written,
+            self._bytes_read,
+            self._bytes_written,
+            self._descriptors_read,
+            self._descriptors_written,
+        )
+
+    def _receive(self, flags: int) -> bytes:
+        """Do one recvmsg: return its bytes, b"" at the end of the stream; queue its descriptors.
+
+        Every read is a recvmsg, because the kernel merges plain bytes with the descriptor-carrying byte
+        behind them; a plain recv would lose the descriptor without a trace.
+        """
+        try:
+            data, ancillary, message_flags, _ = self._recvmsg(
+                RECEIVE_SIZE, ANCILLARY_SIZE, RECEIVE_FLAGS | flags
+            )
+        except ConnectionResetError:
+            return b""
+        if ancillary or message_flags & socket.MSG_CTRUNC:
+            self._queue_descriptors(ancillary, truncated=bool(message_flags & socket.MSG_CTRUNC))
+        self._bytes_read += len(data)
+        return data
+
+    def _queue_descriptors(self, ancillary: list[tuple[int, int, bytes]], *, truncated: bool) -> None:
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                whole = len(data) - len(data) % struct.calcsize("i")
+                self._descriptors.extend(struct.unpack(f"{whole // struct.calcsize('i')}i", data[:whole]))
+        if truncated:
+            # The buffer holds the most that the kernel sends, so it was this process's table that was full.
+            raise RemoteProtocolError(
+                "descriptors that the peer sent are lost: this process has no free one left (RLIMIT_NOFILE)"
+            )
+        if len(self._descriptors) > MAX_DESCRIPTORS:
+            raise RemoteProtocolError(
+                f"the peer sent more than {MAX_DESCRIPTORS} descriptors that nobody asked for"
+            )
+
+    def _take_descriptor(self) -> int:
+        """Hand out the oldest descriptor, after its marker was taken. The caller owns it."""
+        if not self._descriptors:
+            raise RemoteProtocolError("the peer sent bytes where a descriptor was expected")
+        self._descriptors_read += 1
+        return self._descriptors.popleft()
+
+    def _send(self, data: bytes | memoryview, flags: int) -> int:
+        try:
+            sent = self._send_bytes(data, SEND_FLAGS | flags)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._gone() from error
+        self._bytes_written += sent
+        return sent
+
+    def _send_descriptor(self, descriptor: Descriptor, flags: int) -> None:
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", descriptor_number(descriptor)))
+        try:
+            self._socket.sendmsg([MARKER], [rights], SEND_FLAGS | flags)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._gone() from error
+        self._bytes_written += 1
+        self._descriptors_written += 1
+
+    def _begin_writing(self, data: bytes) -> memoryview:
+        """Return what is left to send of this message: all, or the rest if its first part went out before.
+
+        A write that runs out of time may leave the peer with the beginning of a message. Only the end of that
+        same message may follow it, so the same call continues and every other one is refused.
+        """
+        if self._unsent is None:
+            return memoryview(data)
+        if data != self._half_written:
+            raise LocalProtocolError(
+                f"a message is written up to its last {len(self._unsent)} bytes: repeat that call to go on"
+            )
+        return self._unsent
+
+    def _written(self, data: bytes, rest: memoryview) -> None:
+        """Note how far the writing of `data` came: `rest` is what the peer has not got."""
+        if not rest:
+            self._unsent, self._half_written = None, b""
+            self._messages_written += 1
+        elif len(rest) < len(data):
+            self._unsent, self._half_written = rest, data
+
+    def _kill(self, error: ChannelError) -> None:
+        """Note the error after which nothing on this channel means anything any more."""
+        self._dead = error
+        self._close_descriptors()
+
+    def _refuse(self) -> NoReturn:
+        if self._closed:
+            raise ChannelDead("the channel is closed")
+        raise ChannelDead(f"the channel is dead since an earlier error: {self._dead}") from self._dead
+
+    def _gone(self) -> PeerGone:
+        self._peer_gone = True
+        return PeerGone("the peer has closed its end of the channel")
+
+    def _busy(self, doing: str) -> ChannelBusy:
+        return ChannelBusy(
+            f"somebody else is {doing} on this channel; one reader and one writer may work at a time"
+        )
+
+    def _close_descriptors(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+
+    def _shut(self) -> None:
+        """Close the socket and every descriptor that nobody has asked for."""
+        self._socket.close()
+        self._close_descriptors()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"dead: {self._dead}" if self._dead else "open"
+        return f"<{type(self).__name__} {self.fileno()}: {state}>"

@@ -1,0 +1,90 @@
+"""Signals: their names, and the state in which a process that starts afresh finds them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Final, TypeAlias
+
+SignalHandler: TypeAlias = Callable[[int, FrameType | None], object]
+Disposition: TypeAlias = SignalHandler | int | signal.Handlers | None
+
+# CPython starts with these ignored, so that writing to a closed pipe, or beyond a size limit, raises an
+# OSError instead of ending the process. That is the default manner of a Python process, and what Ruby's
+# "DEFAULT" does too.
+IGNORED_BY_PYTHON: Final = frozenset(
+    getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ", "SIGXFZ") if hasattr(signal, name)
+)
+UNCATCHABLE: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
+# Asked once: building these sets of enum members costs more than all the system calls of a reset.
+ALL: Final = frozenset(signal.valid_signals())
+CATCHABLE: Final = tuple(sorted(ALL - UNCATCHABLE))
+
+
+def signal_number(which: int | str) -> int:
+    """Return a signal's number, given that or a name such as "SIGTERM" or "term"; `ValueError` if unknown."""
+    if isinstance(which, str):
+        name = which.upper()
+        name = name if name.startswith("SIG") else f"SIG{name}"
+        try:
+            return signal.Signals[name]
+        except KeyError:
+            raise ValueError(f"there is no signal named {which!r} on this system") from None
+    if which not in ALL:
+        raise ValueError(f"{which!r} is not the number of a signal on this system")
+    return which
+
+
+def signal_name(number: int) -> str:
+    """Return "SIGKILL" for 9; "SIGRTMIN+3" or "signal 99" where the system has no name of its own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        if signal.SIGRTMIN < number < signal.SIGRTMAX:
+            return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        return f"signal {number}"
+
+
+def default_disposition(number: int) -> signal.Handlers:
+    """Return what a Python process starts with: SIGPIPE and SIGXFSZ ignored, the others not."""
+    return signal.SIG_IGN if number in IGNORED_BY_PYTHON else signal.SIG_DFL
+
+
+class SavedSignals:
+    """The dispositions and the wakeup descriptor of this process before they were changed.
+
+    `reset` and `set` change them, `revert` puts back what was there. Main thread only, as `signal.signal` is.
+    """
+
+    def __init__(self) -> None:
+        self._dispositions: dict[int, Disposition] = {}
+        self._wakeup: int | None = None
+
+    def reset(self) -> None:
+        """Give every signal its default disposition and take away the wakeup descriptor."""
+        self._wakeup = signal.set_wakeup_fd(-1)
+        for number in CATCHABLE:
+            default = default_disposition(number)
+            if signal.getsignal(number) is not default:
+                self.set(number, default)
+
+    def set(self, number: int, disposition: Disposition) -> None:
+        """Set one disposition; the first change of a signal is the one that `revert` goes back behind."""
+        before = signal.signal(number, disposition)
+        self._dispositions.setdefault(number, before)
+
+    def revert(self) -> None:
+        """Put everything back, except what C code had installed: Python cannot, and leaves the default."""
+        while self._dispositions:
+            number, before = self._dispositions.popitem()
+            if before is not None:
+                signal.signal(number, before)
+        if self._wakeup is not None:
+            signal.set_wakeup_fd(self._wakeup)
+            self._wakeup = None
+
+
+def unblock_all() -> None:
+    """Let every signal through to this thread."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
