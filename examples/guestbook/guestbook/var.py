@@ -16,7 +16,7 @@ def var_folder() -> Path:
     """Return the folder, `GUESTBOOK_VAR` or `var/` beside `manage.py`, and make what is missing of it."""
     beside_manage_py = Path(__file__).resolve().parent.parent / "var"
     folder = Path(os.environ.get("GUESTBOOK_VAR") or beside_manage_py).resolve()
-    for part in ("media", "uploads"):
+    for part in ("media", "static", "uploads"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     return folder
 
