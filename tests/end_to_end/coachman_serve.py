@@ -1,0 +1,158 @@
+"""`coachman serve` as its users run it: the installed command, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+COMMAND: Final = Path(sys.executable).with_name("coachman")
+MARK: Final = "COACHMAN_SERVE_UNDER_TEST"
+
+
+class CoachmanServe:
+    """A running `coachman serve`, with everything that it prints.
+
+    It runs in a session of its own, so a Ctrl-C for pytest does not reach it. As a context manager it ends
+    every process that descends from it, also those that its own death has orphaned: all of them inherit a
+    variable of the environment by which they are found.
+    """
+
+    def __init__(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
+        self._mark = f"{MARK}={uuid.uuid4()}"
+        name, _, value = self._mark.partition("=")
+        self._process = subprocess.Popen(
+            [COMMAND, "serve", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **(environment or {}), name: value},
+            start_new_session=True,
+        )
+        self._text = ""
+        self._ended = False
+        self._news = threading.Condition()
+        # A thread, because a pipe that nobody reads while the test is busy would fill and stop the server.
+        self._reader = threading.Thread(target=self._read, name=f"output of {self.pid}")
+        self._reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            while left := self.processes():  # again, in case one was forking at that moment
+                kill(left)
+            # Every process is gone, so the pipe is at its end and so is the thread.
+            self._reader.join(10)
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's pid."""
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """The address that it listens at, without a slash at the end."""
+        return self.wait_for_output(r"listening at (http://\S+)").group(1).rstrip("/")
+
+    def output(self) -> str:
+        """Return all that was printed so far, on stdout and stderr."""
+        with self._news:
+            return self._text
+
+    def wait_for_output(self, pattern: str, timeout: float = 30) -> re.Match[str]:
+        """Return the first match in the output, or fail: at its end, or after `timeout` seconds."""
+        with self._news:
+            self._news.wait_for(lambda: self._ended or re.search(pattern, self._text), timeout)
+            match = re.search(pattern, self._text)
+            if match is None:
+                why = "its output has ended" if self._ended else f"{timeout} seconds have passed"
+                raise AssertionError(f"no {pattern!r} from coachman serve, and {why}:\n{self._text}")
+            return match
+
+    def worker_pids(self) -> set[int]:
+        """Return the pids of the supervisor's children."""
+        return children(self.pid)
+
+    def processes(self) -> set[int]:
+        """Return the pids of the supervisor and of all that descends from it, wherever it is in the tree."""
+        return {pid for pid in all_pids() if self._mark in environment_of(pid)}
+
+    def wait(self, timeout: float = 30) -> int:
+        """Return the exit status of the supervisor once it ends (negative: the signal that ended it)."""
+        return self._process.wait(timeout)
+
+    def stop(self, timeout: float = 15) -> int:
+        """Send SIGTERM, after `timeout` seconds SIGKILL, and return the exit status."""
+        self._process.terminate()  # does nothing when it has ended
+        try:
+            return self.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self.wait()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as pipe:
+            for line in pipe:
+                with self._news:
+                    self._text += line.decode(errors="backslashreplace")
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+
+def all_pids() -> Iterable[int]:
+    return (int(name) for name in os.listdir("/proc") if name.isdecimal())
+
+
+def children(pid: int) -> set[int]:
+    """Return the children of every thread of a process; of one that has ended, none."""
+    found: set[int] = set()
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found.update(int(child) for child in (task / "children").read_text().split())
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found
+
+
+def environment_of(pid: int) -> list[str]:
+    """Return a process's environment; of one that has ended (a zombie too) or is another user's, nothing."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []
+
+
+def kill(pids: Iterable[int], timeout: float = 10) -> None:
+    """Send SIGKILL to processes that need not be children, and wait until they have ended."""
+    deadline = time.monotonic() + timeout
+    for pid in pids:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            select.select([pidfd], [], [], max(0, deadline - time.monotonic()))
+        except ProcessLookupError:  # it ended by itself in between
+            pass
+        finally:
+            os.close(pidfd)
