@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import sys
-import threading
 import time
-import warnings
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -21,14 +16,14 @@ from coachman.errors import (
     ServerNotStarted,
 )
 from coachman.protocol.messages import Element
-from coachman.server.child import live_as_server
+from coachman.server.forking import fork_server
 from coachman.server.handlers import Handler, check_handler
 from coachman.server.last_words import LastWords
 from coachman.server.server_side import ServerSide
 from coachman.server.stopping import CLOSE_WAIT, TERM_WAIT, end_process
 from coachman.unix.channel import MessageChannel
 from coachman.unix.processes import ChildProcess, Ending
-from coachman.unix.signals import ALL, signal_number
+from coachman.unix.signals import signal_number
 
 
 class AbstractServer(ServerSide):
@@ -105,7 +100,7 @@ class AbstractServer(ServerSide):
             words = LastWords()
             try:
                 self.before_fork()
-                self._process = ChildProcess(self._fork(ours, theirs, words))
+                self._process = fork_server(self, ours, theirs, words)
             except BaseException:
                 words.close()
                 raise
@@ -114,6 +109,7 @@ class AbstractServer(ServerSide):
             raise
         finally:
             theirs.close()
+        words.keep_to_ourselves()
         self._words = words
         self._channel = MessageChannel(ours)
 
@@ -170,29 +166,6 @@ class AbstractServer(ServerSide):
         """Stop the server unless it has ended."""
         if self._process is not None:
             self.stop()
-
-    def _fork(self, ours: socket.socket, theirs: socket.socket, words: LastWords) -> int:
-        if threading.active_count() > 1:
-            names = ", ".join(t.name for t in threading.enumerate() if t is not threading.current_thread())
-            warnings.warn(
-                f"{type(self).__name__} is forked while other threads run ({names}): locks that they hold "
-                "stay locked in the server for ever",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(AttributeError, OSError, ValueError):
-                stream.flush()  # what is buffered here would be written by both processes
-        # Blocked until the child has shed them: a handler of the parent's must not run there.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ALL)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                self._process = self._channel = self._words = None
-                live_as_server(self.start_synchronously, theirs, words)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        return pid
 
     def _refuse_while_started(self, what: str, name: str) -> None:
         if self._process is not None and self.started:

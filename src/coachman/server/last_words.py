@@ -20,6 +20,15 @@ class LastWords:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, SIZE)
 
+    def keep_to_ourselves(self) -> None:
+        """Have processes that are forked from now on not inherit it (in the parent, after its own fork).
+
+        Otherwise every fork copies the mappings of all servers that run: the thousandth would cost three
+        times the first.
+        """
+        if hasattr(mmap, "MADV_DONTFORK"):
+            self._memory.madvise(mmap.MADV_DONTFORK)
+
     def leave(self, text: str) -> None:
         """Leave these words (in the child), cut to what there is room for."""
         line = " ".join(text.split()).encode("utf-8", "backslashreplace")[: SIZE - LENGTH]

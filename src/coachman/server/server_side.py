@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from coachman.errors import ChannelTimeout, PeerGone
 from coachman.protocol.messages import Element
@@ -18,18 +19,26 @@ from coachman.unix.signals import SavedSignals
 class ServerSide:
     """The half of an `AbstractServer` that runs in the server process, whoever made that process."""
 
+    _declared: ClassVar = HandlerTable()
     _handlers: HandlerTable
     _bound: BoundHandlers | None = None
     _client: MessageChannel | None = None
     _done = False
     _reading = False
     _interruptible = False
+    # Known already where we are a fork of the client; to be found out elsewhere.
+    _changed_signals: Sequence[int] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Not `__init__`, which a subclass may fail to call and unpickling does not call."""
         self = super().__new__(cls)
-        self._handlers = HandlerTable(cls)
+        self._handlers = cls._declared.copy()
         return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Look at the decorators once, not for every server."""
+        super().__init_subclass__(**kwargs)
+        cls._declared = HandlerTable.of_class(cls)
 
     def initialize_server(self) -> None:
         """Prepare, in the server process, before the main loop."""
@@ -132,7 +141,8 @@ class ServerSide:
                 raise
         finally:
             self._interruptible = False
-            signals.revert()
+            if self._changed_signals is None:  # in a fork, which is about to end, they are the parent's
+                signals.revert()
             client.close()
             self._client = self._bound = None
 
@@ -143,12 +153,13 @@ class ServerSide:
     def _take_signals(self, signals: SavedSignals, handlers: BoundHandlers) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        signals.reset()
+        signals.reset(self._changed_signals)
         signals.set(signal.SIGHUP, signal.SIG_IGN)
         signals.set(signal.SIGTERM, self._quit_upon_signal)
         signals.set(signal.SIGINT, self._quit_upon_signal)
         for number in self._handlers.signals:
             signals.set(number, handlers.for_signal(number))
+        signals.unblock_all()
 
     def _quit_upon_signal(self, *_: object) -> None:
         self._done = True

@@ -21,6 +21,11 @@ from coachman.errors import (
 from coachman.protocol.messages import MARKER, Decoder
 from coachman.unix.descriptors import Descriptor, descriptor_number
 
+# Not sock.family and sock.type, which look members of enumerations up: that would be much of a server's
+# start.
+FAMILY: Final = socket.SocketType.family.__get__
+TYPE: Final = socket.SocketType.type.__get__
+UNIX_STREAM: Final = (int(socket.AF_UNIX), int(socket.SOCK_STREAM))
 RECEIVE_SIZE: Final = 65_536
 # SCM_MAX_FD: the most that the kernel takes in one message. It is also how many may wait unasked for.
 MAX_DESCRIPTORS: Final = 253
@@ -57,7 +62,7 @@ class ChannelBase:
     """
 
     def __init__(self, sock: socket.socket, *, blocking: bool) -> None:
-        if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        if (FAMILY(sock), TYPE(sock)) != UNIX_STREAM:
             raise ValueError(f"a message channel needs a Unix stream socket, not {sock!r}")
         sock.setblocking(blocking)
         self._socket = sock

@@ -1,0 +1,61 @@
+"""Starting a server by fork(2): what the parent does around it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+from coachman.server.child import Inheritance, live_as_server
+from coachman.server.last_words import LastWords
+from coachman.unix.descriptors import open_numbers, open_placeholder, standard_streams
+from coachman.unix.processes import ChildProcess
+from coachman.unix.signals import changed_signals
+
+if TYPE_CHECKING:
+    from coachman.server.server_side import ServerSide
+
+
+def fork_server(
+    server: ServerSide, ours: socket.socket, theirs: socket.socket, words: LastWords
+) -> ChildProcess:
+    """Fork a process that runs `server` over `theirs`; return it. In that process, this never returns."""
+    _warn_about_threads(server)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()  # what is buffered here would be written by both processes
+        except (AttributeError, OSError, ValueError):
+            pass
+    placeholder = open_placeholder()
+    try:
+        keep = standard_streams()
+        keep.add(theirs.fileno())
+        inheritance = Inheritance(ours, open_numbers(), keep, placeholder, changed_signals())
+        # Blocked until the child has taken their handlers away: they are the parent's, and so is what they
+        # wake.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, inheritance.signals)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                live_as_server(server, theirs, words, inheritance)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    finally:
+        os.close(placeholder)
+    return ChildProcess(pid)
+
+
+def _warn_about_threads(server: ServerSide) -> None:
+    if threading.active_count() == 1:
+        return
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    warnings.warn(
+        f"{type(server).__name__} is forked while other threads run ({', '.join(names)}): locks that they "
+        "hold stay locked in the server for ever. Start it before them, or with the method 'spawn'",
+        RuntimeWarning,
+        stacklevel=4,
+    )
