@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 
 def fork_server(
-    server: ServerSide, ours: socket.socket, theirs: socket.socket, words: LastWords
-) -> ChildProcess:
-    """Fork a process that runs `server` over `theirs`; return it. In that process, this never returns."""
+    server: ServerSide, ours: socket.socket, theirs: socket.socket
+) -> tuple[ChildProcess, LastWords]:
+    """Fork a process that is `server` over `theirs`; return it. In that process, this never returns."""
     _warn_about_threads(server)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()  # what is buffered here would be written by both processes
         except (AttributeError, OSError, ValueError):
             pass
+    keep = standard_streams()
+    keep.add(theirs.fileno())
     placeholder = open_placeholder()
+    words = LastWords()
     try:
-        keep = standard_streams()
-        keep.add(theirs.fileno())
         inheritance = Inheritance(ours, open_numbers(), keep, placeholder, changed_signals())
         # Blocked until the child has taken their handlers away: they are the parent's, and so is what they
         # wake.
@@ -44,9 +45,13 @@ def fork_server(
                 live_as_server(server, theirs, words, inheritance)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    except BaseException:
+        words.close()
+        raise
     finally:
         os.close(placeholder)
-    return ChildProcess(pid)
+    words.keep_to_ourselves()
+    return ChildProcess(pid), words
 
 
 def _warn_about_threads(server: ServerSide) -> None:

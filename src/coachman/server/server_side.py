@@ -62,8 +62,8 @@ class ServerSide:
             self._reading = False
             if message is None:
                 self._done = True
-                return
-            self._dispatch(message)
+            elif not self._done:  # a signal's handler may have quit meanwhile
+                self._dispatch(message)
 
     def dispatch_pending(self) -> None:
         """Handle every message that is here already, without waiting; sets `done` when the client is gone.
