@@ -127,7 +127,7 @@ class ChannelBase:
             raise
         except BaseException as error:
             # A signal's handler has raised. Whether before the call took bytes or after, nobody can know.
-            self._refuse_reading(ChannelDead(f"a read was interrupted by {type(error).__name__}"))
+            self._refuse_reading(interrupted("read", error))
             raise
         if ancillary or message_flags & TRUNCATED:
             self._queue_descriptors(ancillary, truncated=bool(message_flags & TRUNCATED))
@@ -169,7 +169,7 @@ class ChannelBase:
             # As in _receive; but what is atomic is out or is not, and the next message may follow in both
             # cases.
             if len(data) > ATOMIC_WRITE:
-                self._refuse_writing(ChannelDead(f"a long write was interrupted by {type(error).__name__}"))
+                self._refuse_writing(interrupted("write", error))
             raise
         self._bytes_written += sent
         return sent
@@ -240,6 +240,12 @@ class ChannelBase:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"dead: {self._dead}" if self._dead else "open"
         return f"<{type(self).__name__} {self.fileno()}: {state}>"
+
+
+def interrupted(what: str, error: BaseException) -> ChannelDead:
+    """Return the error of every later call, after `error` came out of a signal's handler during one."""
+    name = type(error).__name__
+    return ChannelDead(f"a {what} was interrupted by {name}: how much of a message is lost cannot be known")
 
 
 class _Refusal:
