@@ -1,0 +1,107 @@
+"""The pool: so many slots, each with a worker in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from coachman.config import ServeConfig
+from coachman.policy.backoff import failures_after_death, restart_delay
+from coachman.policy.lifecycle import State
+from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.log import Log
+from coachman.supervisor.spawner import spawn_directly
+from coachman.supervisor.worker_process import WorkerProcess
+from coachman.unix.listeners import Listener
+
+
+class Pool:
+    """Keeps a worker in every slot, until it is stopped. One task for each slot."""
+
+    def __init__(self, config: ServeConfig, listeners: Sequence[Listener], log: Log) -> None:
+        self._config = config
+        self._listeners = listeners
+        self._log = log
+        self._workers: dict[int, WorkerProcess] = {}
+        self._slots: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Fill the first slot, then leave the others to themselves.
+
+        The first worker goes alone: an application that cannot start is reported once, and what it does
+        on its first start (a migration, say) is done before the others come. Raises `StartFailed`.
+        """
+        first = await self._start_worker(1)
+        self._slots.append(asyncio.create_task(self._keep(1, first)))
+        for slot in range(2, self._config.processes + 1):
+            self._slots.append(asyncio.create_task(self._keep(slot, None)))
+
+    async def stop(self) -> None:
+        """Drain every worker and wait until all have ended. May be called while `start` is under way."""
+        self._stopping.set()
+        workers = list(self._workers.values())
+        for worker in workers:
+            if worker.state is State.SPAWNING:
+                worker.kill()
+        await asyncio.gather(*(worker.drain() for worker in workers if worker.state is State.READY))
+        await asyncio.gather(*self._slots)
+
+    def kill(self) -> None:
+        """Kill every worker; `stop`, under way or still to come, then ends at once."""
+        for worker in self._workers.values():
+            worker.kill()
+
+    async def _keep(self, slot: int, worker: WorkerProcess | None) -> None:
+        """Keep `slot` filled: the life of one worker after the other."""
+        failures = 0
+        while not self._stopping.is_set():
+            if worker is None:
+                await self._pause(restart_delay(failures))
+                if self._stopping.is_set():
+                    break
+                try:
+                    worker = await self._start_worker(slot)
+                except StartFailed as error:
+                    failures += 1
+                    if not self._stopping.is_set():
+                        self._log.note(f"worker {slot} could not be started: {error}")
+                    continue
+            ending = await worker.ended()
+            del self._workers[slot]
+            assert worker.ready_at is not None
+            served_for = time.monotonic() - worker.ready_at
+            if self._stopping.is_set():
+                break
+            failures = failures_after_death(failures, served_for=served_for)
+            self._log.note(
+                f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s; replacing it"
+            )
+            worker = None
+
+    async def _start_worker(self, slot: int) -> WorkerProcess:
+        try:
+            spawned = spawn_directly(self._config.application.root)
+        except OSError as error:
+            raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, str(error))) from error
+        worker = self._workers[slot] = WorkerProcess(slot, spawned, self._config, self._log)
+        try:
+            await worker.start(self._listeners)
+        except BaseException:
+            worker.kill()
+            await asyncio.shield(worker.ended())
+            del self._workers[slot]
+            raise
+        assert worker.ready_at is not None
+        took = worker.ready_at - worker.started_at
+        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {took:.2f} s")
+        return worker
+
+    async def _pause(self, seconds: float) -> None:
+        """Let `seconds` pass, or less if the pool is stopped meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
