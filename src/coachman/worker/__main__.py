@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from coachman.protocol import control
 from coachman.protocol.stdio import AdvertisedSocket
@@ -46,6 +47,13 @@ def main() -> int:
     worker = Worker(Engine(application, threads=threads), on_listening)
     guard.call(worker.orphaned)
     worker.start_synchronously(control_socket)
+    if worker.stuck:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(
+                AttributeError, OSError, ValueError
+            ):  # the application may have closed or replaced it
+                stream.flush()
+        os._exit(0)  # the interpreter would wait for the threads
     return 0
 
 

@@ -24,6 +24,8 @@ class Worker(AbstractServer):
     def __init__(self, engine: Engine, on_listening: Callable[[str], None]) -> None:
         self._engine = engine
         self._on_listening: Callable[[str], None] | None = on_listening
+        self.stuck = False
+        """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
         self.define_message_handler(control.PING, "ping")
@@ -42,7 +44,7 @@ class Worker(AbstractServer):
 
     def finalize_server(self) -> None:
         """Close what the engine still has."""
-        self._engine.close()
+        self.stuck = not self._engine.close()
 
     def listen(self, address: str) -> None:
         """Accept on the listening socket that follows the message."""

@@ -169,12 +169,14 @@ class Connection:
         response = self._response = Response(
             method=request.method,
             version=request.version,
-            keep_alive=request.keep_alive and not engine.draining,
+            keep_alive=request.keep_alive,
             send=self._write,
         )
         try:
             environ = build_environ(self._environ, request)
             result = engine.application(environ, response.start)
+            if engine.draining:
+                response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 self._send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
                 self._finish(response)
@@ -311,7 +313,11 @@ class Connection:
     def _arm(self, events: int) -> None:
         """Give the connection back to the loop, to wait for `events`. Nothing may follow in this thread."""
         engine = self._engine
-        if engine.oneshot or events != self._armed:
+        if engine.oneshot:
+            with engine.giving_back:
+                self._armed = events
+                engine.arm(self, events)
+        elif events != self._armed:
             self._armed = events
             engine.arm(self, events)
 

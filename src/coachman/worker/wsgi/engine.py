@@ -43,6 +43,8 @@ class Engine:
         self.threads = threads
         self.oneshot = threads > 1
         """Whether an event takes a connection out of the loop until it is armed again."""
+        self.giving_back = threading.Lock()
+        """Held while a thread gives a connection back, so that the loop never finds one half given."""
         self.draining = False
         """Accepting has ended; every response is the last one on its connection."""
         self._deadline: float | None = None
@@ -118,22 +120,26 @@ class Engine:
                     handler(events)
         return not self._connections
 
-    def close(self) -> None:
-        """Close every connection and descriptor; call it after `run`, in the same thread.
+    def close(self, timeout: float = 1.0) -> bool:
+        """Close every connection and descriptor, after `run`.
 
-        Threads that are still inside the application are left alone: the process has to end without them.
+        Threads that are still inside the application after `timeout` seconds keep what they have. Returns
+        False then: the process has to end without waiting for them.
         """
+        deadline = time.monotonic() + timeout
         for _ in self._pool:
             self._waiting.put(None)
         for thread in self._pool:
-            thread.join(max(0.0, (self._deadline or 0.0) - time.monotonic()))
-        if not any(thread.is_alive() for thread in self._pool):
-            for connection in list(self._connections.values()):
-                connection.close()
-            for listener in self._listeners:
-                listener.close()
-            self._epoll.close()
-            os.close(self._wakeup)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._pool):
+            return False
+        for connection in list(self._connections.values()):
+            connection.close()
+        for listener in self._listeners:
+            listener.close()
+        self._epoll.close()
+        os.close(self._wakeup)
+        return True
 
     # What connections call.
 
@@ -212,8 +218,9 @@ class Engine:
             self._epoll.unregister(listener.fileno())
 
     def _close_idle(self) -> None:
-        for connection in [c for c in self._connections.values() if c.idle]:
-            connection.close()
+        with self.giving_back:
+            for connection in [c for c in self._connections.values() if c.idle]:
+                connection.close()
 
     def _run_soon(self) -> None:
         os.eventfd_read(self._wakeup)
@@ -223,4 +230,10 @@ class Engine:
     def _serve_waiting(self) -> None:
         """What each pool thread runs."""
         while (connection := self._waiting.get()) is not None:
-            connection.pump()
+            try:
+                connection.pump()
+            except BaseException:
+                # The application's errors were dealt with where it was called. This one is the engine's own:
+                # the worker ends, as it would with one thread, and is replaced.
+                self.call_soon(self.stop)
+                raise

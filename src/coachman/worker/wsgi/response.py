@@ -33,6 +33,11 @@ class ApplicationFault(Exception):
     """The application broke PEP 3333; the message says how."""
 
 
+def _check_bytes(data: bytes) -> None:
+    if not isinstance(data, bytes):
+        raise ApplicationFault(f"the body has to be made of bytes, not {type(data).__name__}")
+
+
 _date: tuple[int, str] = (0, "")
 
 
@@ -104,6 +109,7 @@ class Response:
 
     def whole(self, body: bytes) -> bytes:
         """Return head and body in one piece, for a body that is known completely."""
+        _check_bytes(body)
         if self.head_sent:
             return self.part(body) + self.end()
         data = self._head(len(body)) + self._cut(body)
@@ -112,6 +118,7 @@ class Response:
 
     def part(self, data: bytes) -> bytes:
         """Return the framed bytes for one block of the body, behind the head if that is still to be sent."""
+        _check_bytes(data)
         if not data:
             return b""
         head = b"" if self.head_sent else self._head(None)
