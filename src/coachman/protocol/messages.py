@@ -87,6 +87,12 @@ def encode_scalar_header(size: int) -> bytes:
     return size.to_bytes(SCALAR_HEADER, "big")
 
 
+def encode_scalar(data: bytes | bytearray | memoryview | str) -> bytes:
+    """Return the bytes of the scalar message with this body; a `str` as UTF-8."""
+    body = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    return b"".join((encode_scalar_header(memoryview(body).nbytes), body))
+
+
 class Decoder:
     """Cuts a byte stream into the items that are asked for.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
-from coachman.errors import ChannelTimeout, PeerGone, RemoteProtocolError
-from coachman.protocol.messages import GOT_IO, PASS_IO, Element, encode_array, encode_scalar_header
+from coachman.errors import ChannelDead, ChannelTimeout, PeerGone, RemoteProtocolError
+from coachman.protocol.messages import GOT_IO, PASS_IO, Element, encode_array, encode_scalar
 from coachman.unix.channel_base import DONT_WAIT, ChannelBase
 from coachman.unix.descriptors import Descriptor
 
@@ -29,13 +29,13 @@ class AsyncMessageChannel(ChannelBase):
     def __init__(self, sock: socket.socket) -> None:
         """Take over `sock`, a connected `AF_UNIX` `SOCK_STREAM` socket; it is made non-blocking."""
         super().__init__(sock, blocking=False)
-        self._waiting: dict[str, asyncio.Future[None]] = {}
         self._active: set[str] = set()
+        self._waiting: dict[str, asyncio.Future[None]] = {}
 
     async def read(self, timeout: float | None = None) -> list[str] | None:
         """Read an array message: its elements, the name first. None at the end of the stream."""
         async with self._call("reading", timeout=timeout):
-            message = await self._next(self._decoder.array)
+            message = await self._next(self._array)
             if message is not None:
                 self._messages_read += 1
             return message
@@ -53,15 +53,23 @@ class AsyncMessageChannel(ChannelBase):
         data = encode_array((name, *args))
         async with self._call("writing", timeout=timeout):
             await self._write_out(data)
+            self._messages_written += 1
+
+    async def write_all(self, messages: Iterable[Sequence[Element]], timeout: float | None = None) -> None:
+        """Write several array messages with as few system calls as possible."""
+        encoded = [encode_array(tuple(message)) for message in messages]
+        async with self._call("writing", timeout=timeout):
+            await self._write_out(b"".join(encoded))
+            self._messages_written += len(encoded)
 
     async def write_scalar(
         self, data: bytes | bytearray | memoryview | str, timeout: float | None = None
     ) -> None:
         """Write a scalar message: any bytes, below 4 GiB; a `str` as UTF-8."""
-        body = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
-        message = b"".join((encode_scalar_header(memoryview(body).nbytes), body))
+        message = encode_scalar(data)
         async with self._call("writing", timeout=timeout):
             await self._write_out(message)
+            self._messages_written += 1
 
     async def send_io(
         self, descriptor: Descriptor, negotiate: bool = True, timeout: float | None = None
@@ -85,7 +93,7 @@ class AsyncMessageChannel(ChannelBase):
         """Receive a descriptor: its number, close-on-exec, the caller's. None at the end of the stream."""
         if not negotiate:
             async with self._call("reading", timeout=timeout):
-                return None if await self._next(self._marker) is None else self._take_descriptor()
+                return self._take_descriptor() if await self._next(self._marker) else None
         async with self._call("reading", "writing", timeout=timeout):
             if self._receiving_step == 0:
                 try:
@@ -94,13 +102,13 @@ class AsyncMessageChannel(ChannelBase):
                     return None
                 self._receiving_step = 1
             if self._receiving_step == 1:
-                if await self._next(self._marker) is None:
+                if not await self._next(self._marker):
                     return None
                 self._receiving_step = 2
             try:
                 await self._write_out(encode_array((GOT_IO,)))
             except PeerGone:
-                pass  # it is here all the same
+                pass  # the descriptor is here all the same
             self._receiving_step = 0
             return self._take_descriptor()
 
@@ -112,27 +120,29 @@ class AsyncMessageChannel(ChannelBase):
         if self._closed:
             return
         self._closed = True
+        refusal = ChannelDead("the channel is closed")
+        self._refuse_reading(refusal)
+        self._refuse_writing(refusal)
         for doing, waiter in self._waiting.items():
             self._forget(doing, waiter.get_loop())
-            if not waiter.done():
-                waiter.set_result(None)
+            _wake(waiter)
+        self._waiting.clear()
         self._shut()
 
     async def __aenter__(self) -> Self:
+        """Own the channel for a block."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        """Close the channel."""
         self.close()
 
     async def __aiter__(self) -> AsyncIterator[list[str]]:
         """Iterate over array messages until the stream ends."""
         while (message := await self.read()) is not None:
             yield message
-
-    def _marker(self) -> bool | None:
-        return self._decoder.marker()
 
     async def _next(self, take: Callable[[], Item | None]) -> Item | None:
         while (item := take()) is None:
@@ -145,8 +155,6 @@ class AsyncMessageChannel(ChannelBase):
                 self._decoder.end()
                 return None
             self._decoder.feed(data)
-        if take == self._marker and not self._descriptors:
-            self._take_descriptor()  # raises: plain bytes came
         return item
 
     async def _write_out(self, data: bytes) -> None:
@@ -158,7 +166,7 @@ class AsyncMessageChannel(ChannelBase):
                 except BlockingIOError:
                     await self._wait("writing")
         finally:
-            self._written(data, rest)
+            self._note_written(data, rest)
 
     async def _send_io(self, descriptor: Descriptor) -> None:
         self._begin_writing(b"")
@@ -170,7 +178,7 @@ class AsyncMessageChannel(ChannelBase):
 
     async def _expect(self, name: str) -> None:
         """Read one message of the negotiation."""
-        message = await self._next(self._decoder.array)
+        message = await self._next(self._array)
         if message is None:
             raise PeerGone(f"the peer's stream ended where {name!r} was expected")
         if message != [name]:
@@ -178,45 +186,35 @@ class AsyncMessageChannel(ChannelBase):
 
     @asynccontextmanager
     async def _call(self, *directions: str, timeout: float | None) -> AsyncIterator[None]:
-        """Hold these directions for one call, in its time; note what kills the channel."""
-        with self._alone(directions):
-            if self._closed or self._dead is not None:
-                self._refuse()
-            try:
-                async with asyncio.timeout(timeout):
-                    yield
-            except RemoteProtocolError as error:
-                self._kill(error)
-                raise
-            except ChannelTimeout:
-                raise
-            except TimeoutError as error:
-                raise ChannelTimeout(f"the time for {directions[0]} is used up") from error
-
-    @contextmanager
-    def _alone(self, directions: tuple[str, ...]) -> Iterator[None]:
+        """Hold these directions for one call, in its time; kill the channel when the call has to."""
         for doing in directions:
             if doing in self._active:
                 raise self._busy(doing)
         self._active.update(directions)
         try:
-            yield
+            async with asyncio.timeout(timeout):
+                yield
+        except RemoteProtocolError as error:
+            self._kill(error)
+            raise
+        except TimeoutError as error:
+            raise ChannelTimeout(f"the time for {directions[0]} is used up") from error
         finally:
             self._active.difference_update(directions)
 
     async def _wait(self, doing: str) -> None:
-        """Wait until the socket can be read or written; `ChannelDead` if the channel is closed meanwhile."""
+        """Wait until the socket can be read or written, or the channel is closed."""
         loop = asyncio.get_running_loop()
         waiter = self._waiting[doing] = loop.create_future()
-        add = loop.add_reader if doing == "reading" else loop.add_writer
-        add(self._socket, _wake, waiter)
+        watch = loop.add_reader if doing == "reading" else loop.add_writer
+        watch(self._socket, _wake, waiter)
         try:
             await waiter
         finally:
-            if self._waiting.pop(doing, None) is not None and not self._closed:
+            if self._waiting.pop(doing, None) is not None:
                 self._forget(doing, loop)
         if self._closed:
-            self._refuse()
+            self._array()  # refuses
 
     def _forget(self, doing: str, loop: asyncio.AbstractEventLoop) -> None:
         (loop.remove_reader if doing == "reading" else loop.remove_writer)(self._socket)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from array import array
 from collections import deque
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -23,12 +24,17 @@ from coachman.unix.descriptors import Descriptor, descriptor_number
 RECEIVE_SIZE: Final = 65_536
 # SCM_MAX_FD: the most that the kernel takes in one message. It is also how many may wait unasked for.
 MAX_DESCRIPTORS: Final = 253
-ANCILLARY_SIZE: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * struct.calcsize("i"))
+INT: Final = struct.Struct("i")
+ANCILLARY_SIZE: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * INT.size)
+# Plain numbers, these flags: combining members of an enumeration costs more than the system call.
 # Received descriptors are close-on-exec from their first moment: setting it afterwards would lose a race
 # against a thread that forks and executes. Systems without the flag (macOS) have that race.
-RECEIVE_FLAGS: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-SEND_FLAGS: Final = getattr(socket, "MSG_NOSIGNAL", 0)
-DONT_WAIT: Final = socket.MSG_DONTWAIT
+RECEIVE_FLAGS: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+SEND_FLAGS: Final = int(getattr(socket, "MSG_NOSIGNAL", 0))
+DONT_WAIT: Final = int(socket.MSG_DONTWAIT)
+TRUNCATED: Final = int(socket.MSG_CTRUNC)
+# What the kernel queues in one piece or not at all; Linux does so up to 32 KiB.
+ATOMIC_WRITE: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,11 @@ class ChannelStatistics:
 
 
 class ChannelBase:
-    """One socket, the bytes and descriptors that arrived and wait, and why the channel is dead, if it is."""
+    """One socket, the bytes and descriptors that arrived and wait, and what is half written.
+
+    There is no state to look at before every call: what must not be used any more is replaced by what
+    refuses.
+    """
 
     def __init__(self, sock: socket.socket, *, blocking: bool) -> None:
         if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
@@ -53,11 +63,14 @@ class ChannelBase:
         self._socket = sock
         self._recvmsg = sock.recvmsg
         self._send_bytes = sock.send
-        self._decoder = Decoder()
+        self._sendmsg = sock.sendmsg
+        self._decoder: Decoder | _Refusal = Decoder()
+        self._array = self._decoder.array
         self._descriptors: deque[int] = deque()
-        self._dead: ChannelError | None = None
         self._closed = False
+        self._dead: ChannelError | None = None
         self._peer_gone = False
+        self._writable = True
         # The rest of a message of which the peer has a part, and the whole of it; see _begin_writing.
         self._unsent: memoryview | None = None
         self._half_written: bytes = b""
@@ -105,30 +118,38 @@ class ChannelBase:
             )
         except ConnectionResetError:
             return b""
-        if ancillary or message_flags & socket.MSG_CTRUNC:
-            self._queue_descriptors(ancillary, truncated=bool(message_flags & socket.MSG_CTRUNC))
+        except OSError:
+            raise
+        except BaseException as error:
+            # A signal's handler has raised. Whether before the call took bytes or after, nobody can know.
+            self._refuse_reading(ChannelDead(f"a read was interrupted by {type(error).__name__}"))
+            raise
+        if ancillary or message_flags & TRUNCATED:
+            self._queue_descriptors(ancillary, truncated=bool(message_flags & TRUNCATED))
         self._bytes_read += len(data)
         return data
 
     def _queue_descriptors(self, ancillary: list[tuple[int, int, bytes]], *, truncated: bool) -> None:
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                whole = len(data) - len(data) % struct.calcsize("i")
-                self._descriptors.extend(struct.unpack(f"{whole // struct.calcsize('i')}i", data[:whole]))
+                self._descriptors.extend(array("i", data[: len(data) - len(data) % INT.size]))
         if truncated:
             # The buffer holds the most that the kernel sends, so it was this process's table that was full.
             raise RemoteProtocolError(
                 "descriptors that the peer sent are lost: this process has no free one left (RLIMIT_NOFILE)"
             )
         if len(self._descriptors) > MAX_DESCRIPTORS:
-            raise RemoteProtocolError(
-                f"the peer sent more than {MAX_DESCRIPTORS} descriptors that nobody asked for"
-            )
+            raise RemoteProtocolError(f"more than {MAX_DESCRIPTORS} descriptors came that nobody asked for")
+
+    def _marker(self) -> bool | None:
+        """Take the byte that a descriptor comes with, and look whether one came."""
+        marker = self._decoder.marker()
+        if marker and not self._descriptors:
+            raise RemoteProtocolError("the peer sent bytes where a descriptor was expected")
+        return marker
 
     def _take_descriptor(self) -> int:
-        """Hand out the oldest descriptor, after its marker was taken. The caller owns it."""
-        if not self._descriptors:
-            raise RemoteProtocolError("the peer sent bytes where a descriptor was expected")
+        """Hand out the oldest descriptor. The caller owns it."""
         self._descriptors_read += 1
         return self._descriptors.popleft()
 
@@ -137,13 +158,21 @@ class ChannelBase:
             sent = self._send_bytes(data, SEND_FLAGS | flags)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._gone() from error
+        except (OSError, ChannelError):
+            raise
+        except BaseException as error:
+            # As in _receive; but what is atomic is out or is not, and the next message may follow in both
+            # cases.
+            if len(data) > ATOMIC_WRITE:
+                self._refuse_writing(ChannelDead(f"a long write was interrupted by {type(error).__name__}"))
+            raise
         self._bytes_written += sent
         return sent
 
     def _send_descriptor(self, descriptor: Descriptor, flags: int) -> None:
-        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", descriptor_number(descriptor)))
+        rights = INT.pack(descriptor_number(descriptor))
         try:
-            self._socket.sendmsg([MARKER], [rights], SEND_FLAGS | flags)
+            self._sendmsg((MARKER,), ((socket.SOL_SOCKET, socket.SCM_RIGHTS, rights),), SEND_FLAGS | flags)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._gone() from error
         self._bytes_written += 1
@@ -163,32 +192,36 @@ class ChannelBase:
             )
         return self._unsent
 
-    def _written(self, data: bytes, rest: memoryview) -> None:
+    def _note_written(self, data: bytes, rest: memoryview) -> None:
         """Note how far the writing of `data` came: `rest` is what the peer has not got."""
         if not rest:
             self._unsent, self._half_written = None, b""
-            self._messages_written += 1
-        elif len(rest) < len(data):
+        elif len(rest) < len(data) and self._writable:
             self._unsent, self._half_written = rest, data
-
-    def _kill(self, error: ChannelError) -> None:
-        """Note the error after which nothing on this channel means anything any more."""
-        self._dead = error
-        self._close_descriptors()
-
-    def _refuse(self) -> NoReturn:
-        if self._closed:
-            raise ChannelDead("the channel is closed")
-        raise ChannelDead(f"the channel is dead since an earlier error: {self._dead}") from self._dead
 
     def _gone(self) -> PeerGone:
         self._peer_gone = True
         return PeerGone("the peer has closed its end of the channel")
 
     def _busy(self, doing: str) -> ChannelBusy:
-        return ChannelBusy(
-            f"somebody else is {doing} on this channel; one reader and one writer may work at a time"
-        )
+        return ChannelBusy(f"somebody else is {doing} on this channel; it takes one reader and one writer")
+
+    def _kill(self, error: ChannelError) -> None:
+        """Note the error after which nothing on this channel means anything any more."""
+        self._dead = error
+        refusal = ChannelDead(f"the channel is dead since an earlier error: {error}")
+        self._refuse_reading(refusal)
+        self._refuse_writing(refusal)
+        self._close_descriptors()
+
+    def _refuse_reading(self, error: ChannelDead) -> None:
+        self._decoder = _Refusal(error)
+        self._array = self._decoder.array
+
+    def _refuse_writing(self, error: ChannelDead) -> None:
+        self._send_bytes = self._sendmsg = _Refusal(error).array
+        self._writable = False
+        self._unsent = None
 
     def _close_descriptors(self) -> None:
         while self._descriptors:
@@ -202,3 +235,16 @@ class ChannelBase:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"dead: {self._dead}" if self._dead else "open"
         return f"<{type(self).__name__} {self.fileno()}: {state}>"
+
+
+class _Refusal:
+    """Stands where the decoder of a channel stood that must not be read any more."""
+
+    def __init__(self, error: ChannelDead) -> None:
+        self._error = error
+
+    def array(self, *_: object) -> NoReturn:
+        # A new one each time: an exception that is raised twice gathers the frames of both.
+        raise ChannelDead(*self._error.args)
+
+    scalar = marker = feed = end = array
