@@ -3,10 +3,8 @@
 ============  =============================  ====================================================
 supervisor →  ``listen URL`` + descriptor    accept on this listening socket
 supervisor →  ``drain SECONDS``              stop accepting, finish what is in hand, exit
-supervisor →  ``ping``                       answer ``pong``
 → supervisor  ``stdout`` + descriptor        the read end of the pipe that the application prints to
 → supervisor  ``drained FINISHED``           about to exit; "no" where the time was up too early
-→ supervisor  ``pong``
 ============  =============================  ====================================================
 """
 
@@ -14,7 +12,5 @@ from typing import Final
 
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
-PING: Final = "ping"
-PONG: Final = "pong"
 STDOUT: Final = "stdout"
 DRAINED: Final = "drained"

@@ -157,11 +157,16 @@ class WorkerProcess:
     async def _converse(self) -> None:
         """Take in what the worker says, until it closes the channel."""
         with suppress(ChannelError):
-            async for name, *_arguments in self._control:
-                if name == control.STDOUT:
-                    fd = await self._control.recv_io(negotiate=False)
-                    if fd is not None:
-                        self._pipes.append(PipeReader(fd, self._lines("stdout")))
+            async for message in self._control:
+                match message:
+                    case [control.STDOUT]:
+                        fd = await self._control.recv_io(negotiate=False)
+                        if fd is not None:
+                            self._pipes.append(PipeReader(fd, self._lines("stdout")))
+                    case [control.DRAINED, "no"]:
+                        self._log.note(
+                            f"worker {self.slot} (pid {self.pid}) gave up requests that took too long"
+                        )
 
     async def drain(self) -> None:
         """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""

@@ -28,7 +28,6 @@ class Worker(AbstractServer):
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
-        self.define_message_handler(control.PING, "ping")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
         # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
         self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
@@ -59,10 +58,6 @@ class Worker(AbstractServer):
     def drain(self, seconds: str) -> None:
         """Finish what is in hand, for so many seconds at most, and end."""
         self._engine.drain(float(seconds))
-
-    def ping(self) -> None:
-        """Answer."""
-        self.send_to_client(control.PONG)
 
     def drain_upon_signal(self) -> None:
         """Drain; the signal may have come in the middle of anything, so the loop does it."""
