@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from coachman.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The process that printed a line."""
+
+    pid: int
 
 
 class Log:
@@ -25,9 +33,21 @@ class Log:
         except OSError as error:
             raise ConfigurationError(f"cannot write the log file {file}: {error.strerror}") from error
 
-    def write(self, source: str, lines: Iterable[bytes]) -> None:
-        """Write `lines`, each behind `source` and a colon."""
-        prefix = source.encode() + b": "
+    def write(self, source: Source, stream: str, lines: Iterable[bytes]) -> None:
+        """Write lines that the process `source` printed to `stream`, which is "stdout" or "stderr"."""
+        self._write(f"App {source.pid} {stream}: ", lines)
+
+    def note(self, text: str) -> None:
+        """Write what the supervisor itself has to say."""
+        self._write(f"Supervisor {os.getpid()}: ", text.encode("utf-8", "surrogateescape").split(b"\n"))
+
+    def close(self) -> None:
+        """Close the log file."""
+        if self.file is not None:
+            os.close(self._fd)
+
+    def _write(self, prefix_text: str, lines: Iterable[bytes]) -> None:
+        prefix = prefix_text.encode()
         data = b"".join([part for line in lines for part in (prefix, line, b"\n")])
         while data:
             try:
@@ -35,12 +55,3 @@ class Log:
             except OSError:
                 return  # a log that cannot be written must not stop what it is about
             data = data[written:]
-
-    def note(self, text: str) -> None:
-        """Write what the supervisor itself has to say."""
-        self.write(f"Supervisor {os.getpid()}", text.encode("utf-8", "surrogateescape").split(b"\n"))
-
-    def close(self) -> None:
-        """Close the log file."""
-        if self.file is not None:
-            os.close(self._fd)

@@ -11,7 +11,7 @@ from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
-from coachman.supervisor.spawner import spawn_directly
+from coachman.supervisor.spawner import spawn_worker
 from coachman.supervisor.worker_process import WorkerProcess
 from coachman.unix.listeners import Listener
 
@@ -82,12 +82,12 @@ class Pool:
 
     async def _start_worker(self, slot: int) -> WorkerProcess:
         try:
-            spawned = spawn_directly(self._config.application.root)
+            spawned = spawn_worker(self._config.application.root)
         except OSError as error:
             raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, str(error))) from error
-        worker = self._workers[slot] = WorkerProcess(slot, spawned, self._config, self._log)
+        worker = self._workers[slot] = WorkerProcess(slot, spawned, self._config, self._listeners, self._log)
         try:
-            await worker.start(self._listeners)
+            await worker.start(self._config.start_timeout)
         except BaseException:
             worker.kill()
             await asyncio.shield(worker.ended())
