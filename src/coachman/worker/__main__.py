@@ -11,7 +11,7 @@ from coachman.protocol import control
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
 from coachman.worker.application import describe_load_failure, load_application
-from coachman.worker.orphan_guard import OrphanGuard
+from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.worker import Worker
 from coachman.worker.wrapper import SupervisorGone, Wrapper
 from coachman.worker.wsgi.engine import Engine
@@ -28,8 +28,7 @@ def main() -> int:
     os.set_inheritable(control_fd, False)
     control_socket = socket.socket(fileno=control_fd)
     hand_over_stdout(wrapper, control_socket)
-    guard = OrphanGuard([control_fd, wrapper.stdin])
-    guard.start()
+    end_with_writer_of(wrapper.stdin)
     try:
         application = load_application(
             root=request["app_root"],
@@ -45,7 +44,6 @@ def main() -> int:
         wrapper.ready([AdvertisedSocket("main", address, "http", threads)])
 
     worker = Worker(Engine(application, threads=threads), on_listening)
-    guard.call(worker.orphaned)
     worker.start_synchronously(control_socket)
     if worker.stuck:
         for stream in (sys.stdout, sys.stderr):
