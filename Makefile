@@ -12,6 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: demo test lint types rooms tests lock clean
 
 demo: $(VENV)/demo-installed
+	@echo "the guestbook comes up at http://$(BIND); Ctrl-C stops it"
 	@$(BIN)/coachman serve examples/guestbook --bind $(BIND)
 
 test: lint types rooms tests

@@ -5,9 +5,11 @@ the caller                `LocalProtocolError`, `ChannelBusy`, `ChannelDead`, `S
                           `ServerNotStarted`
 the peer of a channel     `RemoteProtocolError`, `MessageCut`, `PeerGone`, `UnknownMessage`, `ServerError`
 the person's settings     `ConfigurationError`
-the application           `ApplicationError`, `StartFailed`
+the application           `ApplicationError`
 nobody                    `ChannelTimeout`
 ========================  =====================================================================
+
+What carries more than a message is derived from these in the room that knows the rest.
 """
 
 
@@ -85,8 +87,4 @@ class ServerError(CoachmanError):
 
 
 class ApplicationError(CoachmanError):
-    """The application could not be found or loaded; the cause is chained."""
-
-
-class StartFailed(CoachmanError):
-    """An application process did not become ready. The message is meant for the person who started it."""
+    """The application could not be found, loaded or started."""

@@ -1,0 +1,29 @@
+"""The command `coachman`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+
+import click
+
+from coachman.cli.serve import serve
+from coachman.errors import CoachmanError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("coachman"), prog_name="coachman")
+def coachman() -> None:
+    """Start applications, keep them running and carry their requests."""
+
+
+coachman.add_command(serve)
+
+
+def main() -> None:
+    """Run the command line. Exit status 0: done; 1: it failed, and stderr says why; 2: wrong usage."""
+    try:
+        coachman()
+    except CoachmanError as error:
+        click.echo(f"coachman: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,111 @@
+"""The lines of the stdio channel, which an application process and its supervisor negotiate its start with.
+
+::
+
+    app  !> I have control 1.0
+    us   You have control 1.0
+    us   app_root: /srv/app                 one "key: value" per line
+    us                                      an empty line ends the request
+    app  !> Ready
+    app  !> socket: main;tcp://127.0.0.1:8000;http;4
+    app  !>                                 the prefix alone: the end
+
+A start that fails says ``!> Error`` instead, at any point before the end, then optional fields, the end, and
+text for the person until the stream closes. `docs/protocols.md` has every byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+PREFIX = b"!> "
+"""What every line of the application side that means something here starts with."""
+
+CONTROL = b"I have control 1.0"
+ACKNOWLEDGEMENT = b"You have control 1.0"
+LINE_LIMIT = 16 * 1024
+"""Bytes that one line of the protocol may have."""
+
+
+class Line(Enum):
+    """What a line of the application side is, its prefix taken off."""
+
+    CONTROL = auto()
+    READY = auto()
+    ERROR = auto()
+    FIELD = auto()
+    END = auto()
+
+
+_FIXED = {CONTROL: Line.CONTROL, b"Ready": Line.READY, b"Error": Line.ERROR, b"": Line.END}
+
+
+def classify(line: bytes) -> Line | None:
+    """Return what `line`, without its prefix, is; None where the protocol has no such line."""
+    known = _FIXED.get(line)
+    if known is not None:
+        return known
+    return Line.FIELD if b": " in line else None
+
+
+def decode_field(line: bytes) -> tuple[str, str]:
+    """Return key and value of a ``key: value`` line; raise ValueError where it is none."""
+    key, separator, value = line.partition(b": ")
+    if not separator:
+        raise ValueError(f"{quote(line)} is not of the form 'key: value'")
+    return decode_text(key), decode_text(value)
+
+
+def encode_field(key: str, value: str) -> bytes:
+    """Return the line for a field, with its newline; raise ValueError where a line cannot carry it."""
+    line = f"{key}: {value}"
+    if "\n" in line or ": " in key:
+        raise ValueError(f"a line cannot carry the field {key!r} with the value {value!r}")
+    return encode_text(line) + b"\n"
+
+
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8 such that any byte survives the way back."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode_text(text: str) -> bytes:
+    """Encode as UTF-8, with the bytes that `decode_text` could not read."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def quote(line: bytes) -> str:
+    """Return `line` as a person can read it in a message, shortened."""
+    shown = line if len(line) <= 200 else line[:200] + b"..."
+    return repr(shown.decode("utf-8", "backslashreplace"))
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertisedSocket:
+    """Where an application says it can be reached: the value of a ``socket`` field."""
+
+    name: str
+    address: str
+    """``unix:/absolute/path`` or ``tcp://127.0.0.1:port``."""
+    protocol: str
+    concurrency: int
+    """How many requests it takes at once; 0 for no limit."""
+
+    @classmethod
+    def parse(cls, value: str) -> AdvertisedSocket:
+        """Read ``name;address;protocol;concurrency``; raise ValueError, quoting it, where it is wrong."""
+        parts = value.split(";")
+        if len(parts) != 4:
+            raise ValueError(
+                f"socket {value!r} does not have the four fields name;address;protocol;concurrency"
+            )
+        name, address, protocol, concurrency = parts
+        if not (concurrency.isascii() and concurrency.isdecimal()):
+            raise ValueError(f"the concurrency in socket {value!r} is not a whole number")
+        if not address.startswith(("unix:/", "tcp://")):
+            raise ValueError(f"the address in socket {value!r} is neither unix:/PATH nor tcp://HOST:PORT")
+        return cls(name, address, protocol, int(concurrency))
+
+    def __str__(self) -> str:
+        return f"{self.name};{self.address};{self.protocol};{self.concurrency}"

@@ -1,0 +1,67 @@
+"""A worker as the supervisor has it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+from coachman.config import ServeConfig
+from coachman.errors import ChannelError
+from coachman.policy.lifecycle import Event, State, next_state
+from coachman.protocol import control
+from coachman.protocol.supervisor_half import Ready
+from coachman.supervisor.application_process import ENDING_GRACE_SECONDS, first_of
+from coachman.supervisor.controlled_process import ControlledProcess
+from coachman.supervisor.log import Log
+from coachman.supervisor.request import Role, request_for
+from coachman.supervisor.spawner import ControlledSpawn
+from coachman.unix.identity import Identity
+from coachman.unix.listeners import Listener
+
+
+class WorkerProcess(ControlledProcess):
+    """A worker in a slot of the pool, serving on `listeners` once it is ready."""
+
+    def __init__(
+        self,
+        slot: int,
+        spawned: ControlledSpawn,
+        config: ServeConfig,
+        identity: Identity | None,
+        listeners: Sequence[Listener],
+        log: Log,
+    ) -> None:
+        super().__init__(spawned, request_for(config, identity, Role.WORKER), log)
+        self.slot = slot
+        self._config = config
+        self._listeners = listeners
+
+    async def start(self, timeout: float) -> Ready:
+        """See the worker through its start, as any application process; it gets the listening sockets."""
+        with suppress(ChannelError):  # a process that has ended is explained by its exit status
+            for listener in self._listeners:
+                # They wait in the channel until the application is loaded.
+                await self._control.write(control.LISTEN, listener.address.advertised)
+                await self._control.send_io(listener.sock, negotiate=False)
+        return await super().start(timeout)
+
+    async def drain(self) -> None:
+        """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""
+        if self.state is State.READY:
+            self.state = next_state(self.state, Event.DRAIN)
+        seconds = self._config.drain_timeout
+        with suppress(ChannelError):
+            await self._control.write(control.DRAIN, seconds)
+        await first_of(self._exited, timeout=seconds + ENDING_GRACE_SECONDS)
+        if not self._exited.done():
+            self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
+            self.kill()
+
+    async def _receive(self, message: list[str]) -> None:
+        match message:
+            case [control.DRAINED, finished]:
+                if finished == "no":
+                    self._log.note(f"worker {self.slot} (pid {self.pid}) gave up requests that took too long")
+                # It serves no more; a thread of the application may keep the process for ever.
+                asyncio.get_running_loop().call_later(ENDING_GRACE_SECONDS, self.kill)

@@ -1,0 +1,72 @@
+"""The worker: an AbstractServer whose client is the supervisor, with an engine that serves requests."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+
+from coachman.protocol import control
+from coachman.server.abstract_server import AbstractServer
+from coachman.worker.wsgi.engine import Engine
+
+SELF_DRAIN_SECONDS = 30.0
+"""How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
+
+ORPHAN_DRAIN_SECONDS = 0.5
+"""How long a worker may go on once its supervisor has closed the control channel; the kernel is faster."""
+
+
+class Worker(AbstractServer):
+    """Serves requests with `engine` until the supervisor has it drained, or is gone.
+
+    `on_listening` is called with the address of the first listening socket, once connections are accepted.
+    """
+
+    def __init__(self, engine: Engine, on_listening: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._on_listening: Callable[[str], None] | None = on_listening
+        self.stuck = False
+        """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
+        self.define_message_handler(control.LISTEN, "listen")
+        self.define_message_handler(control.DRAIN, "drain")
+        self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
+        # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
+        self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
+
+    def main_loop(self) -> None:
+        """Run the engine, with the control channel as one of the things it waits for."""
+        engine, channel = self._engine, self.client.fileno()
+        engine.add_reader(channel, self._on_control)
+        finished = engine.run()
+        if not self.done:
+            engine.remove_reader(channel)
+            self.send_to_client(control.DRAINED, "yes" if finished else "no")
+
+    def finalize_server(self) -> None:
+        """Close what the engine still has."""
+        self.stuck = not self._engine.close()
+
+    def listen(self, address: str) -> None:
+        """Accept on the listening socket that follows the message."""
+        fd = self.client.recv_io(negotiate=False)
+        if fd is None:
+            return  # the end of the stream, which the main loop sees as well
+        self._engine.add_listener(socket.socket(fileno=fd))
+        on_listening, self._on_listening = self._on_listening, None
+        if on_listening is not None:
+            on_listening(address)
+
+    def drain(self, seconds: str) -> None:
+        """Finish what is in hand, for so many seconds at most, and end."""
+        self._engine.drain(float(seconds))
+
+    def drain_upon_signal(self) -> None:
+        """Drain; the signal may have come in the middle of anything, so the loop does it."""
+        self._engine.call_soon(lambda: self._engine.drain(SELF_DRAIN_SECONDS))
+
+    def _on_control(self) -> None:
+        self.dispatch_pending()
+        if self.done:
+            self._engine.remove_reader(self.client.fileno())
+            self._engine.drain(ORPHAN_DRAIN_SECONDS)

@@ -1,0 +1,1 @@
+"""The WSGI engine: an epoll loop that parses with httptools and calls the application."""

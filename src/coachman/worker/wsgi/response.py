@@ -1,0 +1,208 @@
+"""One response: `start_response`, the head, and the framing of the body (RFC 9112)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from types import TracebackType
+from typing import TypeAlias
+
+ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
+Headers: TypeAlias = list[tuple[str, str]]
+
+CONTENT_LENGTH, DATE, HOP_BY_HOP = "content-length", "date", "hop-by-hop"
+
+_SPECIAL = {
+    "content-length": CONTENT_LENGTH,
+    "date": DATE,
+    # RFC 2616, 13.5.1, to which PEP 3333 refers: they belong to the server.
+    "connection": HOP_BY_HOP,
+    "keep-alive": HOP_BY_HOP,
+    "proxy-authenticate": HOP_BY_HOP,
+    "proxy-authorization": HOP_BY_HOP,
+    "te": HOP_BY_HOP,
+    "trailer": HOP_BY_HOP,
+    "trailers": HOP_BY_HOP,
+    "transfer-encoding": HOP_BY_HOP,
+    "upgrade": HOP_BY_HOP,
+}
+
+
+class ApplicationFault(Exception):
+    """The application broke PEP 3333; the message says how."""
+
+
+def _check_bytes(data: bytes) -> None:
+    if not isinstance(data, bytes):
+        raise ApplicationFault(f"the body has to be made of bytes, not {type(data).__name__}")
+
+
+_date: tuple[int, str] = (0, "")
+
+
+def date_line() -> str:
+    """Return the `Date` header with its line end, formatted once a second."""
+    global _date
+    now = int(time.time())
+    second, line = _date
+    if now != second:
+        line = f"Date: {formatdate(now, usegmt=True)}\r\n"
+        _date = (now, line)  # in one step: other threads see the old pair or this one
+    return line
+
+
+class Response:
+    """The answer to one request, from `start_response` to its last byte, without any I/O.
+
+    `send` takes the bytes of the legacy `write()` callable; everything else is returned as bytes, for the
+    connection to send.
+    """
+
+    __slots__ = (
+        "_bodyless",
+        "_chunked",
+        "_headers",
+        "_remaining",
+        "_send",
+        "_status",
+        "fault",
+        "head_sent",
+        "keep_alive",
+        "version",
+    )
+
+    def __init__(
+        self, *, method: bytes, version: str, keep_alive: bool, send: Callable[[bytes], None]
+    ) -> None:
+        self.version = version
+        self.keep_alive = keep_alive
+        """Whether the connection can carry a further request; final once the head is made."""
+        self.head_sent = False
+        self.fault = ""
+        """What was wrong with the body's length, if anything was; "" otherwise."""
+        self._send = send
+        self._bodyless = method == b"HEAD"
+        self._status = ""
+        self._headers: Headers = []
+        self._chunked = False
+        self._remaining: int | None = None
+        """Bytes of the body that the declared length still allows; None where none is declared."""
+
+    def start(
+        self, status: str, headers: Headers, exc_info: ExceptionInfo | None = None, /
+    ) -> Callable[[bytes], None]:
+        """The `start_response` of PEP 3333."""
+        if exc_info is not None:
+            try:
+                if self.head_sent:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # or traceback and frame keep each other alive
+        elif self._status:
+            raise ApplicationFault("start_response() was called a second time without exc_info")
+        if len(status) < 4 or not status[:3].isdecimal() or status[3] != " ":
+            raise ApplicationFault(f"status {status!r} is not of the form '200 OK'")
+        self._status = status
+        self._headers = headers
+        return self._write
+
+    def whole(self, body: bytes) -> bytes:
+        """Return head and body in one piece, for a body that is known completely."""
+        _check_bytes(body)
+        if self.head_sent:
+            return self.part(body) + self.end()
+        data = self._head(len(body)) + self._cut(body)
+        self._check_complete()
+        return data
+
+    def part(self, data: bytes) -> bytes:
+        """Return the framed bytes for one block of the body, behind the head if that is still to be sent."""
+        _check_bytes(data)
+        if not data:
+            return b""
+        head = b"" if self.head_sent else self._head(None)
+        data = self._cut(data)
+        if self._chunked and data:
+            return b"%b%x\r\n%b\r\n" % (head, len(data), data)
+        return head + data
+
+    def end(self) -> bytes:
+        """Return what ends the response once the last block has been framed."""
+        head = b"" if self.head_sent else self._head(0)
+        if self._chunked:
+            return head + b"0\r\n\r\n"
+        self._check_complete()
+        return head
+
+    def _check_complete(self) -> None:
+        if self._remaining and not self._bodyless:
+            self.fault = f"the body ended {self._remaining} bytes before its Content-Length"
+            self.keep_alive = False  # the peer waits for bytes that will not come
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._send(self.part(data))
+
+    def _cut(self, data: bytes) -> bytes:
+        """Return the part of `data` that may go out: no more than declared, nothing without a body."""
+        if self._bodyless:
+            return b""
+        if self._remaining is not None:
+            if len(data) > self._remaining:
+                surplus = len(data) - self._remaining
+                self.fault = f"the body is longer than its Content-Length, by at least {surplus} bytes"
+                self.keep_alive = False
+                data = data[: self._remaining]
+            self._remaining -= len(data)
+        return data
+
+    def _head(self, length: int | None) -> bytes:
+        """Return status line and headers. `length`: of the whole body, None where it is not known yet."""
+        status = self._status
+        if not status:
+            raise ApplicationFault("the application returned before it called start_response()")
+        lines = [f"HTTP/1.1 {status}\r\n"]
+        declared: str | None = None
+        dated = False
+        for name, value in self._headers:
+            special = _SPECIAL.get(name) or _SPECIAL.get(name.lower())
+            if special is not None:
+                if special is HOP_BY_HOP:
+                    raise ApplicationFault(f"header {name!r} is the server's to send (PEP 3333)")
+                if special is DATE:
+                    dated = True
+                elif declared is not None:
+                    raise ApplicationFault("Content-Length was given twice")
+                else:
+                    declared = value
+            lines.append(f"{name}: {value}\r\n")
+        if not dated:
+            lines.append(date_line())
+        if status.startswith(("204", "304", "1")):
+            self._bodyless = True
+        if declared is not None:
+            if not declared.isascii() or not declared.isdecimal():
+                raise ApplicationFault(f"Content-Length {declared!r} is not a whole number")
+            self._remaining = int(declared)
+        elif self._bodyless:
+            pass
+        elif length is not None:
+            lines.append(f"Content-Length: {length}\r\n")
+            self._remaining = length
+        elif self.version == "1.1":
+            lines.append("Transfer-Encoding: chunked\r\n")
+            self._chunked = True
+        else:
+            self.keep_alive = False  # only the end of the connection can end this body
+        if not self.keep_alive:
+            lines.append("Connection: close\r\n")
+        elif self.version == "1.0":
+            lines.append("Connection: keep-alive\r\n")
+        head = "".join(lines)
+        # One check over all lines instead of one for each: every line ends in the only CR and LF it holds.
+        if head.count("\n") != len(lines) or head.count("\r") != len(lines) or "\0" in head:
+            raise ApplicationFault(f"a control character in status {status!r} or headers {self._headers!r}")
+        encoded = head.encode("latin-1") + b"\r\n"
+        self.head_sent = True
+        return encoded

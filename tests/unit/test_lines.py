@@ -1,0 +1,51 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coachman.protocol.lines import CUT, LINE_LIMIT, LineSplitter
+
+
+@given(
+    st.lists(st.binary(max_size=8).map(lambda line: line.replace(b"\n", b" "))),
+    st.binary(max_size=8).map(lambda line: line.replace(b"\n", b" ")),
+    st.data(),
+)
+def test_lines_come_out_whole_however_the_stream_was_split(
+    lines: list[bytes], last: bytes, data: st.DataObject
+) -> None:
+    stream = b"".join(line + b"\n" for line in lines) + last
+    splitter = LineSplitter()
+    found: list[bytes] = []
+    while stream:
+        size = data.draw(st.integers(1, len(stream)))
+        found += splitter.feed(stream[:size])
+        stream = stream[size:]
+    assert found == lines
+    assert splitter.flush() == ([last] if last else [])
+
+
+def test_the_unfinished_last_line_is_flushed_once() -> None:
+    splitter = LineSplitter()
+    assert splitter.feed(b"one\ntwo") == [b"one"]
+    assert splitter.flush() == [b"two"]
+    assert splitter.flush() == []
+
+
+def test_a_line_that_somebody_else_began_goes_on() -> None:
+    assert LineSplitter(b"begun ").feed(b"and ended\n") == [b"begun and ended"]
+
+
+def test_a_line_over_the_limit_is_cut_and_marked_and_loses_nothing() -> None:
+    long = b"x" * (2 * LINE_LIMIT + 5)
+    splitter = LineSplitter()
+    pieces = []
+    for start in range(0, len(long), 65536):
+        pieces += splitter.feed(long[start : start + 65536])
+    pieces += splitter.feed(b"\nnext\n")
+    assert [piece.endswith(CUT) for piece in pieces] == [True, True, False, False]
+    assert b"".join(piece.removesuffix(CUT) for piece in pieces[:-1]) == long
+    assert pieces[-1] == b"next"
+
+
+def test_a_line_over_the_limit_in_one_read_is_cut_as_well() -> None:
+    pieces = LineSplitter().feed(b"x" * (LINE_LIMIT + 1) + b"\nnext\n")
+    assert pieces == [b"x" * LINE_LIMIT + CUT, b"x", b"next"]
