@@ -14,7 +14,7 @@ import pytest
 
 from coachman import AbstractServer, message_handler
 from coachman.server import forking
-from coachman.unix.processes import ChildProcess
+from coachman.unix.processes import ChildProcess, Ending
 from tests.process.servers import Plain, pid_of
 
 # Everything that lives in the tree below holds the write end of one pipe: its end of stream is their end.
@@ -169,3 +169,37 @@ def test_the_example_runs() -> None:
     assert done.stdout == (
         "The server said: Hello Joe Dalton, how are you?\nIn addition, it sent this pointless number: 1234\n"
     )
+
+
+def test_a_server_that_is_forgotten_ends_with_a_warning() -> None:
+    server = Plain()
+    server.start()
+    server.call("echo")
+    process = ChildProcess(pid_of(server))
+    with pytest.warns(ResourceWarning, match=r"Plain, process \d+, was not stopped"):
+        del server
+    assert process.wait() == Ending(0)
+    process.close()
+
+
+def test_a_signal_that_raises_right_after_the_fork_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = os.fork
+
+    def fork_and_interrupt() -> int:
+        pid = fork()
+        if pid:
+            os.kill(os.getpid(), signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork_and_interrupt)
+    server = Plain()
+    with pytest.raises(KeyboardInterrupt):
+        server.start()
+    assert server.server_pid is None
+
+
+def test_sigterm_right_after_start_ends_the_server_quietly() -> None:
+    server = Plain()
+    server.start()
+    os.kill(pid_of(server), signal.SIGTERM)
+    assert server.stop().clean

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
+import warnings
 from types import TracebackType
 from typing import ClassVar, Literal, Self, TypeAlias
 
@@ -178,6 +179,17 @@ class AbstractServer(ServerSide):
         """Stop the server unless it has ended."""
         if self._process is not None:
             self.stop()
+
+    def __del__(self) -> None:
+        """Say that the server was forgotten. It ends, as its connection is closed now; nobody reaps it."""
+        if self._process is not None:
+            warnings.warn(
+                f"{type(self).__name__}, process {self._process.pid}, was not stopped",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
+            self._let_go()
 
     def _refuse_while_started(self, what: str, name: str) -> None:
         if self._process is not None and self.started:

@@ -86,4 +86,4 @@ def _shed(inheritance: Inheritance) -> None:
     if events is not None:
         # A loop of the parent's would wait on an epoll that is not ours.
         events._set_running_loop(None)
-        events.set_event_loop_policy(None)
+        events.set_event_loop(None)

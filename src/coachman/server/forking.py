@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 from coachman.server.child import Inheritance, live_as_server
 from coachman.server.last_words import LastWords
+from coachman.server.stopping import CLOSE_WAIT, TERM_WAIT, end_process
 from coachman.unix.descriptors import open_numbers, open_placeholder, standard_streams
 from coachman.unix.processes import ChildProcess
 from coachman.unix.signals import changed_signals
 
 if TYPE_CHECKING:
     from coachman.server.server_side import ServerSide
+
+# What a server does not die of, from its first instruction on.
+QUIETLY_ENDING = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
 
 
 def fork_server(
@@ -34,24 +38,30 @@ def fork_server(
     keep.add(theirs.fileno())
     placeholder = open_placeholder()
     words = LastWords()
+    process = None
     try:
         inheritance = Inheritance(ours, open_numbers(), keep, placeholder, changed_signals())
-        # Blocked until the child has taken their handlers away: they are the parent's, and so is what they
-        # wake.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, inheritance.signals)
+        # Blocked until the child has its own handlers: those it inherits are the parent's, and so is what
+        # they wake. And here, so that no handler raises between the fork and the child's having an owner.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*inheritance.signals, *QUIETLY_ENDING})
         try:
             pid = os.fork()
             if pid == 0:
                 live_as_server(server, theirs, words, inheritance)
+            process = ChildProcess(pid)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        words.keep_to_ourselves()
     except BaseException:
         words.close()
+        if process is not None:
+            ours.close()
+            end_process(process, CLOSE_WAIT, TERM_WAIT)
+            process.close()
         raise
     finally:
         os.close(placeholder)
-    words.keep_to_ourselves()
-    return ChildProcess(pid), words
+    return process, words
 
 
 def _warn_about_threads(server: ServerSide) -> None:
