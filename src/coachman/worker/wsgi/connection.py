@@ -63,8 +63,8 @@ class Connection:
         self._environ = environ
         """What the environments of all its requests have in common."""
         self._parser = RequestParser()
-        self._armed = 0
-        """What the loop waits for; 0 while a thread has the connection."""
+        self._armed = EPOLLIN
+        """What the loop waits for; 0 while a thread has the connection. The loop begins by itself."""
         self._out: deque[bytes | memoryview] = deque()
         """Bytes that the kernel has not taken yet."""
         self._request: Request | None = None
@@ -83,6 +83,18 @@ class Connection:
     def idle(self) -> bool:
         """True while the connection waits for the first byte of a request. Only the loop's thread may ask."""
         return self._armed == EPOLLIN and self._parser.between_requests
+
+    def close_if_idle(self) -> None:
+        """Close a connection on which nothing of a request has come. Only the loop's thread may call."""
+        if self.idle and not self._has_unread():
+            self.close()
+
+    def _has_unread(self) -> bool:
+        """Return whether the kernel has bytes for us, of which the loop then knows as well."""
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def on_event(self, events: int) -> None:
         """What the loop calls when the peer has sent something or can take more."""

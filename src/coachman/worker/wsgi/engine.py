@@ -219,8 +219,9 @@ class Engine:
 
     def _close_idle(self) -> None:
         with self.giving_back:
-            for connection in [c for c in self._connections.values() if c.idle]:
-                connection.close()
+            # A copy, made in one step: other threads forget their connections meanwhile.
+            for connection in list(self._connections.values()):
+                connection.close_if_idle()
 
     def _run_soon(self) -> None:
         os.eventfd_read(self._wakeup)
