@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import SimpleQueue
 from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, epoll
 from typing import Any, TypeAlias
@@ -56,7 +57,9 @@ class Engine:
         self._listeners: list[socket.socket] = []
         self._accepting_again_at: float | None = None
         self._soon: deque[Callable[[], None]] = deque()
-        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # A pipe and no eventfd: that does not take the single bytes which the interpreter writes.
+        self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        """Any byte written to `wakeup_fd` wakes the loop: it is made for `signal.set_wakeup_fd`."""
         self.add_reader(self._wakeup, self._run_soon)
         self._waiting: SimpleQueue[Connection | None] = SimpleQueue()
         self._pool: list[threading.Thread] = []
@@ -82,7 +85,8 @@ class Engine:
     def call_soon(self, function: Callable[[], None]) -> None:
         """Have the loop call `function`. Safe in any thread and in signal handlers."""
         self._soon.append(function)
-        os.eventfd_write(self._wakeup, 1)
+        with suppress(BlockingIOError):  # full of other reasons to wake up
+            os.write(self.wakeup_fd, b"\0")
 
     def drain(self, seconds: float) -> None:
         """Accept no more, finish what is in hand, and end `run` then, at the latest after `seconds`."""
@@ -139,6 +143,7 @@ class Engine:
             listener.close()
         self._epoll.close()
         os.close(self._wakeup)
+        os.close(self.wakeup_fd)
         return True
 
     # What connections call.
@@ -224,7 +229,7 @@ class Engine:
                 connection.close_if_idle()
 
     def _run_soon(self) -> None:
-        os.eventfd_read(self._wakeup)
+        os.read(self._wakeup, 64 * 1024)
         while self._soon:
             self._soon.popleft()()
 
