@@ -171,6 +171,15 @@ def test_a_worker_that_gets_sigterm_drains_and_is_replaced(server: CoachmanServe
     assert server.stop() == 0, server.output()
 
 
+def test_a_worker_that_was_told_to_drain_is_replaced_without_delay(server: CoachmanServe) -> None:
+    # As failures, the last of these would cost more than the time given to it.
+    for _ in range(9):
+        with RawClient(server.url, timeout=5) as client:
+            client.get("/who")
+            os.kill(int(client.answer().body.rpartition(b" ")[2]), signal.SIGTERM)
+            assert client.read_to_end() == b""
+
+
 def test_a_worker_that_gets_sigint_serves_on(server: CoachmanServe) -> None:
     (pid,) = server.ready_workers(1)
     os.kill(pid, signal.SIGINT)
