@@ -82,11 +82,14 @@ class CoachmanServe:
         with self._news:
             return self._text
 
-    def wait_for_output(self, pattern: str, timeout: float = 30) -> re.Match[str]:
-        """Return the first match in the output, or fail: at its end, or after `timeout` seconds."""
+    def wait_for_output(self, pattern: str, timeout: float = 30, after: int = 0) -> re.Match[str]:
+        """Return the first match in the output, or fail: at its end, or after `timeout` seconds.
+
+        Leaves out the first `after` characters: the length of `output()` at an earlier moment.
+        """
         with self._news:
-            self._news.wait_for(lambda: self._ended or re.search(pattern, self._text), timeout)
-            match = re.search(pattern, self._text)
+            self._news.wait_for(lambda: self._ended or re.search(pattern, self._text[after:]), timeout)
+            match = re.search(pattern, self._text[after:])
             if match is None:
                 why = "its output has ended" if self._ended else f"{timeout} seconds have passed"
                 raise AssertionError(f"no {pattern!r} from coachman serve, and {why}:\n{self._text}")

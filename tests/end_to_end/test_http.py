@@ -201,7 +201,8 @@ def test_an_application_that_fails_gets_a_500_and_a_traceback_in_the_log(
     found = server.wait_for_output(
         r"App \d+ stderr: GET /fails from 127\.0\.0\.1: the application failed\n"
         r"App \d+ stderr: Traceback \(most recent call last\):\n(?:.*\n)*?"
-        r"App \d+ stderr: LookupError: nothing of the kind\n"
+        r"App \d+ stderr: LookupError: nothing of the kind\n",
+        after=before,
     )
     assert server.output().count("LookupError: nothing of the kind", before) == 1
     assert "/coachman/" not in found[0], "coachman's own frames are of no use here"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -62,25 +61,34 @@ GARBAGE = {
 }
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with Gate(tmp_path) as gate:
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    with Gate(tmp_path_factory.mktemp("gate")) as gate:
         yield gate
 
 
-@pytest.fixture(params=["1", "4"], ids=["1 thread", "4 threads"])
-def server(tmp_path: Path, gate: Gate, request: pytest.FixtureRequest) -> Iterator[CoachmanServe]:
-    write_application(tmp_path, WAIT_AT_GATE, APPLICATION)
+@pytest.fixture(scope="module", params=["1", "4"], ids=["1 thread", "4 threads"])
+def served(
+    tmp_path_factory: pytest.TempPathFactory, gate: Gate, request: pytest.FixtureRequest
+) -> Iterator[CoachmanServe]:
+    folder = tmp_path_factory.mktemp("site")
+    write_application(folder, WAIT_AT_GATE, APPLICATION)
     options = (*ONE_PROCESS, "--threads", request.param)
-    with CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
-        (pid,) = server.ready_workers(1)
+    with CoachmanServe(folder, *options, environment=gate.environment) as server:
+        server.ready_workers(1)
         yield server
-        with RawClient(server.url) as client:
-            client.get()
-            assert client.answer().body == b"serving on"
-        assert server.worker_pids() == {pid}, "the worker was not replaced"
-        assert "Traceback" not in server.output(), "a client that fails is no failure of the server"
-        assert server.stop(timeout=5) == 0, "nothing of the client is waited for"
+        assert server.stop(timeout=5) == 0, "nothing of the clients is waited for"
+
+
+@pytest.fixture
+def server(served: CoachmanServe) -> Iterator[CoachmanServe]:
+    """A server that has to be as well after the test as it was before."""
+    yield served
+    with RawClient(served.url) as client:
+        client.get()
+        assert client.answer().body == b"serving on"
+    assert served.worker_pids() == set(served.ready_workers(1)), "the worker was not replaced"
+    assert "Traceback" not in served.output(), "a client that fails is no failure of the server"
 
 
 def reset(client: RawClient) -> None:
@@ -130,12 +138,13 @@ def test_a_client_may_leave_before_it_has_its_answer(server: CoachmanServe, gate
 
 @ways_to_leave
 def test_a_streamed_response_is_closed_when_its_client_leaves(server: CoachmanServe, leave: Leave) -> None:
+    path = f"/stream/{leave.__name__}"
     client = RawClient(server.url)
-    client.get("/stream")
+    client.get(path)
     client.read_through(b"x" * 1000)
     leave(client)
-    server.wait_for_output("stdout: closed /stream")
-    assert server.output().count("closed /stream") == 1
+    server.wait_for_output(f"stdout: closed {path}\n")
+    assert server.output().count(f"closed {path}") == 1
 
 
 @ways_to_leave
@@ -166,12 +175,13 @@ def test_a_client_that_has_said_all_is_still_answered(server: CoachmanServe) -> 
 @pytest.mark.parametrize("kind", GARBAGE)
 def test_garbage_is_refused_and_logged_with_its_peer(server: CoachmanServe, kind: str) -> None:
     garbage, status = GARBAGE[kind]
+    before = len(server.output())
     with RawClient(server.url) as client:
         client.send(garbage)
         answer = client.answer()
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         assert client.read_to_end() == b""
-    server.wait_for_output(rf"App \d+ stderr: refused a request from 127\.0\.0\.1: {status} ")
+    server.wait_for_output(rf"App \d+ stderr: refused a request from 127\.0\.0\.1: {status} ", after=before)
 
 
 def test_garbage_behind_a_request_does_not_cost_its_answer(server: CoachmanServe) -> None:
@@ -187,10 +197,11 @@ def test_garbage_behind_a_request_does_not_cost_its_answer(server: CoachmanServe
     ids=["one", "many"],
 )
 def test_a_megabyte_of_headers_is_refused(server: CoachmanServe, headers: bytes) -> None:
+    before = len(server.output())
     with RawClient(server.url) as client:
         try:
             client.send(b"GET / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n")
         except (BrokenPipeError, ConnectionResetError):
             pass  # the server had seen enough; what it said about it is here all the same
         assert client.answer().status == 431
-    server.wait_for_output(r"refused a request from 127\.0\.0\.1: 431 ")
+    server.wait_for_output(r"refused a request from 127\.0\.0\.1: 431 ", after=before)

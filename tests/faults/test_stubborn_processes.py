@@ -53,7 +53,7 @@ def test_a_request_that_never_ends_is_given_up_in_the_end(tmp_path: Path) -> Non
     write_application(tmp_path, WAIT_AT_GATE, "application = lambda environ, start_response: wait_at_gate()")
     with (
         Gate(tmp_path) as gate,
-        CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server,
+        CoachmanServe(tmp_path, *ONE_PROCESS, "--threads", "4", environment=gate.environment) as server,
         RawClient(server.url) as client,
     ):
         client.get()
