@@ -235,6 +235,21 @@ def test_an_offer_to_speak_another_protocol_is_declined(client: RawClient, body:
     assert client.answer().body == b"onetwo"
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_an_offer_on_a_connection_that_is_to_be_closed_is_declined(client: RawClient, version: str) -> None:
+    client.send(f"POST / HTTP/{version}\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n".encode())
+    client.send(b"Content-Length: 5\r\n\r\n")
+    client.send(b"hello")
+    assert told(client.answer())["body"] == "hello"
+    assert client.read_to_end() == b""
+
+
+def test_a_thousand_such_offers_in_one_piece_are_declined(client: RawClient) -> None:
+    offer = b"HEAD /no-content HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    client.send(offer * 1000)
+    assert {client.answer(bodyless=True).status for _ in range(1000)} == {204}
+
+
 def test_every_response_has_a_date(client: RawClient) -> None:
     client.get("/no-content")
     assert re.fullmatch(

@@ -184,11 +184,16 @@ def test_garbage_is_refused_and_logged_with_its_peer(server: CoachmanServe, kind
     server.wait_for_output(rf"App \d+ stderr: refused a request from 127\.0\.0\.1: {status} ", after=before)
 
 
-def test_garbage_behind_a_request_does_not_cost_its_answer(server: CoachmanServe) -> None:
+@pytest.mark.parametrize("offer", [b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"], ids=["", "an offer"])
+@pytest.mark.parametrize("kind", GARBAGE)
+def test_garbage_behind_a_request_does_not_cost_its_answer(
+    server: CoachmanServe, kind: str, offer: bytes
+) -> None:
+    garbage, status = GARBAGE[kind]
     with RawClient(server.url) as client:
-        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\ngarbage\r\n\r\n")
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n" + garbage)
         assert client.answer().body == b"serving on"
-        assert client.answer().status == 400
+        assert client.answer().status == status
 
 
 @pytest.mark.parametrize(
