@@ -33,12 +33,16 @@ class CoachmanServe:
         *arguments: str | Path,
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        redirections: str = "",
     ) -> None:
-        """Run it with `arguments` in `folder` (None: the current one), with additions to the environment."""
+        """Run it with `arguments` in `folder` (None: the current one), with additions to the environment.
+
+        `redirections` are a shell's, such as "2>&-".
+        """
         self._mark = f"{MARK}={uuid.uuid4()}"
         name, _, value = self._mark.partition("=")
         self._process = subprocess.Popen(
-            [COMMAND, "serve", *arguments],
+            ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", COMMAND, "serve", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

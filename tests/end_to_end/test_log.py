@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
 from .raw_client import RawClient
 
 
@@ -159,6 +161,26 @@ def test_the_log_file_is_appended_to_and_announcements_are_on_stderr(tmp_path: P
     assert lines[0] == "an earlier line"
     assert any(re.fullmatch(r"App \d+ stdout: loading", line) for line in lines)
     assert lines[-1] == f"Supervisor {server.pid}: stopped"
+
+
+def test_whoever_starts_it_may_have_closed_all_streams(tmp_path: Path) -> None:
+    write_application(tmp_path / "site", WAIT_AT_GATE, "print('loading')\nwait_at_gate()", HELLO)
+    log, options = tmp_path / "log", ("--bind", f"unix:{tmp_path}/socket", "--processes", "1")
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(
+            tmp_path / "site", *options, "--log-file", log,
+            environment=gate.environment, redirections="<&- >&- 2>&-",
+        ) as server,
+    ):  # fmt: skip
+        gate.wait_for_arrival()  # so it listens
+        assert {os.readlink(f"/proc/{server.pid}/fd/{number}") for number in range(3)} == {os.devnull}
+        gate.open()
+        with RawClient(f"unix:{tmp_path}/socket") as client:
+            client.get()
+            assert client.answer().body == b"hello"
+        assert server.stop() == 0
+    assert f"Supervisor {server.pid}: stopped\n" in log.read_text()
 
 
 def test_a_log_file_that_cannot_be_written_is_said_clearly(tmp_path: Path) -> None:

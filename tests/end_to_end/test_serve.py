@@ -89,6 +89,7 @@ def test_an_application_finds_its_neighbours_and_its_folder(tmp_path: Path) -> N
         ("empty", "no application in the folder {folder}/empty: it has none of passenger_wsgi.py, wsgi.py"),
         ("missing/", "there is no file {folder}/missing/"),
         ("missing.py", "there is no file {folder}/missing.py"),
+        ("line\nbreak", "'{folder}/line\\nbreak' has a line break in it"),
         ("not a module", "'not a module' is neither a folder, nor a file, nor of the form module:attribute"),
     ],
 )
