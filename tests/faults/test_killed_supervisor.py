@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,6 +136,14 @@ def test_a_worker_that_does_not_want_to_end_does(
     write_application(tmp_path, WAIT_AT_GATE, STUBBORN, HELLO)
     with CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
         server.ready_workers(2)
+        assert_nothing_outlives(server, at_least=3)
+
+
+def test_a_stopped_worker_ends(tmp_path: Path, options: tuple[str, ...]) -> None:
+    write_application(tmp_path, HELLO)
+    with CoachmanServe(tmp_path, *options) as server:
+        for pid in server.ready_workers(2):
+            os.kill(pid, signal.SIGSTOP)
         assert_nothing_outlives(server, at_least=3)
 
 
