@@ -60,6 +60,7 @@ class RequestParser:
     __slots__ = (
         "_body",
         "_finished",
+        "_head_is_fresh",
         "_header_bytes",
         "_headers",
         "_in_headers",
@@ -78,6 +79,8 @@ class RequestParser:
         self._finished = False
         """A request that ends the connection is in: what follows it is ignored (RFC 9112, 9.6)."""
         self._in_headers = False
+        self._head_is_fresh = False
+        """The head began in the data that is being fed."""
         self._header_bytes = 0
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -100,8 +103,11 @@ class RequestParser:
         while (behind_offer := self._parse(data)) is not None:
             data = self._decline_upgrade(behind_offer)
         if self._in_headers:
-            # Counting what was fed costs nothing per header; it is late by at most one read.
-            self._header_bytes += len(data)
+            # Counting what was fed costs nothing per header; it is late by at most one read. A read in which
+            # the head began behind another request may be mostly that, and does not count.
+            if not (self._head_is_fresh and self.complete):
+                self._header_bytes += len(data)
+            self._head_is_fresh = False
             if self._header_bytes > HEADER_LIMIT:
                 raise BadRequest(
                     "431 Request Header Fields Too Large", f"over {HEADER_LIMIT} bytes of headers"
@@ -151,7 +157,7 @@ class RequestParser:
     # What httptools calls.
 
     def on_message_begin(self) -> None:
-        self._in_headers = True
+        self._in_headers = self._head_is_fresh = True
         self._header_bytes = 0
         self._headers = []
 
