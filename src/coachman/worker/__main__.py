@@ -51,6 +51,7 @@ def main() -> int:
     except BaseException as error:  # the application's own code, which may also raise SystemExit
         stage.wrapper.error(describe_load_failure(error))
         return 1
+    stage.wrapper.keep_standard_descriptors()
     if request["role"] == "worker":
         return work(stage, application)
 
