@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -188,7 +189,7 @@ def test_a_signal_that_raises_right_after_the_fork_leaves_nothing(monkeypatch: p
     def fork_and_interrupt() -> int:
         pid = fork()
         if pid:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
         return pid
 
     monkeypatch.setattr(os, "fork", fork_and_interrupt)
