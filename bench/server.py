@@ -26,10 +26,6 @@ class Echo(AbstractServer):
     def handle_hello(self, *args: str) -> None:
         self.send_to_client("hello", *args)
 
-    @message_handler("memory")
-    def handle_memory(self) -> None:
-        self.send_to_client(private_kib())
-
 
 def bare_fork() -> None:
     ours, theirs = socket.socketpair()
@@ -94,9 +90,9 @@ def best_of(measures: dict[str, Callable[[], float]]) -> dict[str, float]:
     return best
 
 
-def private_kib() -> int:
-    """Return this process's private memory: what it does not share with its parent."""
-    rollup = Path("/proc/self/smaps_rollup").read_text()
+def private_kib(pid: int | None) -> int:
+    """Return a process's private memory: what it shares with no other."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private"))
 
 
@@ -124,7 +120,7 @@ def many_servers() -> tuple[list[float], list[int]]:
             echo.start()
             echo.call("hello")
         lots.append((time.perf_counter() - start) / lot)
-    memory = [int(echo.call("memory")[0]) for echo in servers]
+    memory = [private_kib(echo.server_pid) for echo in servers]
     start = time.perf_counter()
     for echo in servers:
         echo.stop()

@@ -8,7 +8,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from coachman.server.last_words import LastWords
@@ -25,7 +24,6 @@ class Inheritance(NamedTuple):
     first.
     """
 
-    ours: socket.socket
     descriptors: Iterable[int]
     keep: Collection[int]
     placeholder: int
@@ -43,8 +41,6 @@ def live_as_server(
     status = 1
     try:
         try:
-            # First of all: as long as this process holds it, the death of the parent would go unnoticed.
-            inheritance.ours.close()
             _shed(inheritance)
             server._changed_signals = inheritance.signals
             server.start_synchronously(sock)
@@ -53,8 +49,10 @@ def live_as_server(
             status = report(error, words)
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # closed, or replaced by the server: there is nobody to be told
+            try:
                 stream.flush()
+            except Exception:
+                pass  # closed, or replaced by the server: there is nobody to be told
         os._exit(status)
 
 
@@ -76,12 +74,16 @@ def report(error: BaseException, words: LastWords) -> int:
 def _shed(inheritance: Inheritance) -> None:
     """Become a process of our own."""
     # The random generator needs nothing: Python reseeds it in forked children.
+    # Descriptors first: as long as this process holds the parent's end of the connection, too, it would not
+    # notice that the parent has died.
+    retire(inheritance.descriptors, inheritance.keep, inheritance.placeholder)
     # What exists now is never collected: the collector would touch, and so copy, every inherited page.
     gc.freeze()
-    retire(inheritance.descriptors, inheritance.keep, inheritance.placeholder)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError, OSError):  # a stream that is no TextIOWrapper
-            stream.reconfigure(write_through=True)  # type: ignore[union-attr]  # the reason for the suppress
+        try:
+            stream.reconfigure(write_through=True)  # type: ignore[union-attr]  # the reason for the except
+        except (AttributeError, ValueError, OSError):
+            pass  # a stream that is no TextIOWrapper
     events = sys.modules.get("asyncio.events")
     if events is not None:
         # A loop of the parent's would wait on an epoll that is not ours.

@@ -40,7 +40,7 @@ def fork_server(
     words = LastWords()
     process = None
     try:
-        inheritance = Inheritance(ours, open_numbers(), keep, placeholder, changed_signals())
+        inheritance = Inheritance(open_numbers(), keep, placeholder, changed_signals())
         # Blocked until the child has its own handlers: those it inherits are the parent's, and so is what
         # they wake. And here, so that no handler raises between the fork and the child's having an owner.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*inheritance.signals, *QUIETLY_ENDING})

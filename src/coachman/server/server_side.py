@@ -13,7 +13,7 @@ from coachman.errors import ChannelTimeout, PeerGone
 from coachman.protocol.messages import Element
 from coachman.server.handlers import BoundHandlers, HandlerTable
 from coachman.unix.channel import MessageChannel
-from coachman.unix.signals import SavedSignals
+from coachman.unix.signals import Disposition, SavedSignals
 
 
 class ServerSide:
@@ -141,9 +141,11 @@ class ServerSide:
                 raise
         finally:
             self._interruptible = False
-            if self._changed_signals is None:  # in a fork, which is about to end, they are the parent's
+            if self._changed_signals is None:
                 signals.revert()
-            client.close()
+                client.close()
+            # else a fork of the client, about to leave: what it would revert to are the client's handlers,
+            # and its connection has to end after the last words are left.
             self._client = self._bound = None
 
     def _dispatch(self, message: list[str]) -> None:
@@ -153,12 +155,14 @@ class ServerSide:
     def _take_signals(self, signals: SavedSignals, handlers: BoundHandlers) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        signals.reset(self._changed_signals)
-        signals.set(signal.SIGHUP, signal.SIG_IGN)
-        signals.set(signal.SIGTERM, self._quit_upon_signal)
-        signals.set(signal.SIGINT, self._quit_upon_signal)
+        wanted: dict[int, Disposition] = {
+            signal.SIGHUP: signal.SIG_IGN,
+            signal.SIGTERM: self._quit_upon_signal,
+            signal.SIGINT: self._quit_upon_signal,
+        }
         for number in self._handlers.signals:
-            signals.set(number, handlers.for_signal(number))
+            wanted[number] = handlers.for_signal(number)
+        signals.take_over(wanted, self._changed_signals)
         signals.unblock_all()
 
     def _quit_upon_signal(self, *_: object) -> None:

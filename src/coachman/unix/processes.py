@@ -80,8 +80,10 @@ class ChildProcess:
         if pidfd is None and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal"):
             # Before 5.3 or under a filter of system calls: ENOSYS or EPERM. ESRCH: it has ended and was
             # reaped by the kernel because SIGCHLD is ignored here. In each case waitid still has an answer.
-            with suppress(OSError):
+            try:
                 pidfd = os.pidfd_open(pid)
+            except OSError:
+                pass
         self._pidfd = pidfd
         self._watch: _Watch | None = None
 

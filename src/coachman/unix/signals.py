@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Final, TypeAlias
 
@@ -59,7 +59,7 @@ def changed_signals() -> list[int]:
 class SavedSignals:
     """The dispositions, the mask and the wakeup descriptor of this process before they were changed.
 
-    `reset`, `set` and `unblock_all` change them, `revert` puts back what was there. Main thread only, as
+    `take_over` and `unblock_all` change them, `revert` puts back what was there. Main thread only, as
     `signal.signal` is.
     """
 
@@ -68,19 +68,17 @@ class SavedSignals:
         self._wakeup: int | None = None
         self._mask: set[int | signal.Signals] | None = None
 
-    def reset(self, changed: Iterable[int] | None = None) -> None:
-        """Give every signal its default disposition, and take away the wakeup descriptor.
+    def take_over(self, wanted: Mapping[int, Disposition], changed: Iterable[int] | None = None) -> None:
+        """Give these signals these dispositions, all others their defaults; take the wakeup descriptor away.
 
         `changed` are the `changed_signals` if they are known.
         """
         self._wakeup = signal.set_wakeup_fd(-1)
         for number in changed_signals() if changed is None else changed:
-            self.set(number, default_disposition(number))
-
-    def set(self, number: int, disposition: Disposition) -> None:
-        """Set one disposition; the first change of a signal is the one that `revert` goes back behind."""
-        before = signal.signal(number, disposition)
-        self._dispositions.setdefault(number, before)
+            if number not in wanted:
+                self._dispositions[number] = signal.signal(number, default_disposition(number))
+        for number, disposition in wanted.items():
+            self._dispositions[number] = signal.signal(number, disposition)
 
     def unblock_all(self) -> None:
         """Let every signal through to this thread."""
