@@ -166,7 +166,7 @@ def test_a_client_that_leaves_during_a_reply_ends_the_server_quietly() -> None:
     assert server.stop().clean
 
 
-@pytest.mark.filterwarnings("ignore:.*other threads run")
+@pytest.mark.filterwarnings("ignore:.*other threads run", "ignore:This process .* is multi-threaded")
 def test_servers_in_several_threads() -> None:
     failures = []
 
@@ -186,6 +186,7 @@ def test_servers_in_several_threads() -> None:
     assert failures == []
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # Python 3.12's own, without names
 def test_forking_beside_other_threads_names_them() -> None:
     waiting = threading.Event()
     thread = threading.Thread(target=waiting.wait, name="the other one")
