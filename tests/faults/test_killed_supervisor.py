@@ -104,9 +104,18 @@ def test_a_worker_that_is_loading_ends(tmp_path: Path, gate: Gate, options: tupl
 @pytest.mark.parametrize("child", [CHILD, FORKED_CHILD], ids=["executed", "forked"])
 def test_a_child_of_the_application_ends(tmp_path: Path, options: tuple[str, ...], child: str) -> None:
     write_application(tmp_path, child, HELLO)
-    with CoachmanServe(tmp_path, *options) as server:
+    with CoachmanServe(tmp_path, *options, "--spawn-method", "direct") as server:
         server.ready_workers(2)
         server.wait_for_output("(?s)child runs.*child runs")
+        assert_nothing_outlives(server, at_least=5)
+
+
+@pytest.mark.parametrize("child", [CHILD, FORKED_CHILD], ids=["executed", "forked"])
+def test_a_child_of_the_preloader_ends(tmp_path: Path, options: tuple[str, ...], child: str) -> None:
+    write_application(tmp_path, child, HELLO)
+    with CoachmanServe(tmp_path, *options, "--spawn-method", "preload") as server:
+        server.ready_workers(2)
+        server.wait_for_output("child runs")
         assert_nothing_outlives(server, at_least=5)
 
 

@@ -177,7 +177,7 @@ def test_a_worker_that_crashes_is_named_and_replaced(tmp_path: Path) -> None:
 
 def test_an_application_that_breaks_later_is_tried_again_until_it_starts(tmp_path: Path) -> None:
     file = write_application(tmp_path, WAIT_AT_GATE, APPLICATION)
-    with CoachmanServe(tmp_path, *ONE_PROCESS) as server:
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--spawn-method", "direct") as server:
         (pid,) = server.ready_workers(1)
         whole = file.read_text()
         file.write_text("raise RuntimeError('half deployed')")
