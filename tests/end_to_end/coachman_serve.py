@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Final, Self
 
 COMMAND: Final = Path(sys.executable).with_name("coachman")
-MARK: Final = "COACHMAN_SERVE_UNDER_TEST"
+MARK: Final = "SERVE_UNDER_TEST"
+"""Without the prefix COACHMAN_: what has that does not reach application processes."""
 
 
 class CoachmanServe:
@@ -100,8 +101,9 @@ class CoachmanServe:
             return match
 
     def worker_pids(self) -> set[int]:
-        """Return the pids of the supervisor's children."""
-        return children(self.pid)
+        """Return the pids of the supervisor's children that are not preloaders."""
+        preloaders = re.findall(r"the preloader \(pid (\d+)\) is ready", self.output())
+        return children(self.pid) - {int(pid) for pid in preloaders}
 
     def processes(self) -> set[int]:
         """Return the pids of the supervisor and of all that descends from it, wherever it is in the tree."""

@@ -35,15 +35,12 @@ def test_lines_are_attributed_to_their_process_and_stream(tmp_path: Path) -> Non
             return []
         """,
     )
-    with CoachmanServe(tmp_path, *ONE_PROCESS) as server:
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--spawn-method", "direct") as server:
         assert say_hello(server) == 200
         (pid,) = server.worker_pids()
-        for line in (
-            "stdout: loading",
-            "stderr: loading badly",
-            "stdout: serving /",
-            "stderr: serving badly",
-        ):
+        for line in ("stdout: loading", "stderr: loading badly"):
+            server.wait_for_output(rf"(?m)^App \d+ {line}$")
+        for line in ("stdout: serving /", "stderr: serving badly"):
             server.wait_for_output(rf"(?m)^App {pid} {line}$")
 
 
@@ -110,7 +107,10 @@ def test_a_line_is_whole_however_it_was_written(tmp_path: Path) -> None:
         "os.closerange(0, 3)",
     ],
 )
-def test_an_application_may_do_to_its_streams_what_it_likes(tmp_path: Path, statement: str) -> None:
+@pytest.mark.parametrize("method", ["direct", "preload"])
+def test_an_application_may_do_to_its_streams_what_it_likes(
+    tmp_path: Path, statement: str, method: str
+) -> None:
     write_application(
         tmp_path,
         f"import os, sys\n{statement}",
@@ -123,7 +123,8 @@ def test_an_application_may_do_to_its_streams_what_it_likes(tmp_path: Path, stat
                 return [file.read().encode()]
         """,
     )
-    with CoachmanServe(tmp_path, *ONE_PROCESS) as server, RawClient(server.url) as client:
+    options = (*ONE_PROCESS, "--spawn-method", method)
+    with CoachmanServe(tmp_path, *options) as server, RawClient(server.url) as client:
         client.get()
         answer = client.answer()
         assert answer.status == 200

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from coachman.config import ServeConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
+from coachman.supervisor.durations import duration
 from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.log import Log
 from coachman.supervisor.spawner import Account
@@ -81,7 +82,8 @@ class Pool:
                 except StartFailed as error:
                     failures += 1
                     if not self._stopping.is_set():
-                        self._log.note(f"worker {slot} could not be started: {error}")
+                        again = _soon(restart_delay(failures))
+                        self._log.note(f"worker {slot} could not be started, trying again{again}: {error}")
                     continue
             ending = await worker.ended()
             del self._workers[slot]
@@ -91,9 +93,9 @@ class Pool:
                 break
             if not worker.drained:
                 failures = failures_after_death(failures, served_for=served_for)
-            self._log.note(
-                f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s; replacing it"
-            )
+            again = _soon(restart_delay(failures))
+            what = f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s"
+            self._log.note(f"{what}; replacing it{again}")
             worker = None
 
     async def _start_worker(self, slot: int) -> WorkerProcess:
@@ -111,7 +113,7 @@ class Pool:
             raise
         assert worker.ready_at is not None
         took = worker.ready_at - asked_at
-        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {took:.2f} s")
+        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {duration(took)}")
         return worker
 
     async def _pause(self, seconds: float) -> None:
@@ -121,3 +123,7 @@ class Pool:
                 await self._stopping.wait()
         except TimeoutError:
             pass
+
+
+def _soon(delay: float) -> str:
+    return f" in {duration(delay)}" if delay else ""
