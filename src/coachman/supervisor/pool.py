@@ -94,7 +94,9 @@ class Pool:
     async def _start_worker(self, slot: int) -> WorkerProcess:
         asked_at = time.monotonic()
         spawned = await self._source.worker(slot)
-        worker = self._workers[slot] = WorkerProcess(slot, spawned, self._config, self._listeners, self._log)
+        worker = self._workers[slot] = WorkerProcess(
+            slot, GENERATION, spawned, self._config, self._listeners, self._log
+        )
         try:
             await worker.start(self._config.start_timeout)
         except BaseException:
