@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOSPC
 from unittest.mock import patch
@@ -24,7 +24,8 @@ class Disk:
         self.content = b""
         self.room: int | None = None
 
-    def write_out(self, _fd: int, data: bytes) -> tuple[int, OSError | None]:
+    def write_out(self, _fd: int, blocks: Sequence[bytes]) -> tuple[int, OSError | None]:
+        data = b"".join(blocks)
         taken = len(data) if self.room is None else min(self.room, len(data))
         self.content += data[:taken]
         if self.room is not None:
@@ -56,9 +57,9 @@ def test_what_is_in_the_log_is_whole_lines_in_order_and_what_is_not_is_counted(
         for sizes, disk.room in writes:
             lines = [b"%d:" % (len(printed) + n) + b"x" * size for n, size in enumerate(sizes)]
             printed += lines
-            log.write(b"".join(line + b"\n" for line in lines))
+            log.write([line + b"\n" for line in lines])
         disk.room = None
-        log.write(b"last\n")
+        log.write([b"last\n"])
         printed.append(b"last")
     assert disk.content.endswith(b"\n")
     found = disk.content[:-1].split(b"\n")
@@ -76,13 +77,13 @@ def test_a_full_disk_is_reported_once_until_there_is_room_again() -> None:
     with log_on(disk, reports) as log:
         disk.room = 0
         for _ in range(5):
-            log.write(b"a line\n")
+            log.write([b"a line\n"])
         assert len(reports) == 1
         assert "No space left on device" in reports[0]
         disk.room = None
-        log.write(b"more\n")
+        log.write([b"more\n"])
         disk.room = 0
-        log.write(b"a line\n")
+        log.write([b"a line\n"])
         assert len(reports) == 2
 
 
@@ -90,13 +91,13 @@ def test_a_line_that_was_cut_is_finished_before_anything_else_is_written() -> No
     disk, reports = Disk(), list[str]()
     with log_on(disk, reports) as log:
         disk.room = 9
-        log.write(b"whole\nhalf and half\nlost\n")
+        log.write([b"whole\nhalf and half\nlost\n"])
         assert disk.content == b"whole\nhal"
         disk.room = 4
-        log.write(b"lost too\n")
+        log.write([b"lost too\n"])
         assert disk.content == b"whole\nhalf an"
         disk.room = None
-        log.write(b"there\n")
+        log.write([b"there\n"])
     assert disk.content.split(b"\n") == [
         b"whole",
         b"half and half",
@@ -110,10 +111,10 @@ def test_without_a_place_for_notes_what_is_missing_is_reported() -> None:
     disk, reports = Disk(), list[str]()
     with log_on(disk, reports, lambda text: b"") as log:
         disk.room = 0
-        log.write(b"lost\n")
-        log.write(b"lost\n")
+        log.write([b"lost\n"])
+        log.write([b"lost\n"])
         disk.room = None
-        log.write(b"there\n")
+        log.write([b"there\n"])
         assert disk.content == b"there\n"
         assert len(reports) == 2
         assert "2 lines (10 bytes)" in reports[1]
@@ -123,7 +124,7 @@ def test_what_is_missing_at_the_end_is_reported() -> None:
     disk, reports = Disk(), list[str]()
     with log_on(disk, reports) as log:
         disk.room = 3
-        log.write(b"a line\n")
+        log.write([b"a line\n"])
         log.close()
         assert disk.content == b"a l"
         assert len(reports) == 2

@@ -41,9 +41,7 @@ class LineBlocks:
         if not end:
             self._partial += data  # grows in place: a long line that comes in small pieces is not copied
             return self._cut_partial() if len(self._partial) > LINE_LIMIT else b""
-        block = data[:end]
-        if self._partial:
-            block = bytes(self._partial + block)
+        block = b"".join((self._partial, memoryview(data)[:end])) if self._partial else data[:end]
         self._partial = bytearray(data[end:])
         if len(block) > LINE_LIMIT:
             block = b"".join(_cut_long(block))

@@ -119,22 +119,22 @@ class Log:
     # In the thread that writes the log.
 
     def _write_items(self, items: list[_Item]) -> None:
-        parts: list[bytes] = []
+        blocks: list[bytes] = []
         for item in items:
             match item:
                 case _Lines(attribution, block, time_ns):
-                    parts.append(self._format.lines(attribution, block, time_ns))
+                    blocks.append(self._format.lines(attribution, block, time_ns))
                 case _Note(text, time_ns) if self._format.has_notes:
-                    parts.append(self._format.note(text, time_ns))
+                    blocks.append(self._format.note(text, time_ns))
                 case _Note(text):
                     self._complain(text)
                 case _Reopen():
-                    self._file.write(b"".join(parts))
-                    parts = []
+                    self._file.write(blocks)
+                    blocks = []
                     if self._file.reopen():
-                        parts.append(self._format_note("the log file was reopened"))
+                        blocks.append(self._format_note("the log file was reopened"))
                         self._complain(f"the log file {self._file.path} was reopened")
-        self._file.write(b"".join(parts))
+        self._file.write(blocks)
 
     def _format_note(self, text: str) -> bytes:
         return self._format.note(text, time.time_ns())
@@ -148,4 +148,4 @@ class Log:
 
 
 def _write_errors(items: list[bytes]) -> None:
-    write_out(2, b"".join(items))
+    write_out(2, items)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from coachman.errors import ConfigurationError
 from coachman.protocol.unwritten import Unwritten
 
 MISSING = "of the log could not be written and are missing"
+
+
+LARGE_BLOCK = 16 * 1024
+MOST_BLOCKS = 512
+"""Blocks that one writev(2) takes; IOV_MAX is 1024."""
 
 
 class LogFile:
@@ -37,14 +43,14 @@ class LogFile:
             except OSError as error:
                 raise ConfigurationError(f"cannot write the log file {path}: {error.strerror}") from error
 
-    def write(self, data: bytes) -> None:
-        """Write whole lines, or count them among those that could not be written."""
+    def write(self, blocks: Sequence[bytes]) -> None:
+        """Write blocks of whole lines, or count them among those that could not be written."""
         if not self._unwritten.nothing and not self._catch_up():
-            self._unwritten.keep(data, 0)
+            self._unwritten.keep(b"".join(blocks), 0)
             return
-        written = self._put(data)
-        if written < len(data):
-            self._unwritten.keep(data, written)
+        written = self._put(blocks)
+        if written < sum(map(len, blocks)):
+            self._unwritten.keep(b"".join(blocks), written)
             return
         self._failing = False
         if self._unwritten.lines:  # the format has no notes
@@ -88,21 +94,21 @@ class LogFile:
         """Finish the line that was begun and say how much is missing; return whether lines may follow."""
         unwritten = self._unwritten
         if unwritten.rest_of_line:
-            unwritten.continue_line(self._put(unwritten.rest_of_line))
+            unwritten.continue_line(self._put([unwritten.rest_of_line]))
             if unwritten.rest_of_line:
                 return False
         if not unwritten.lines or not (note := self._note(f"{unwritten} {MISSING}")):
             return True
-        written = self._put(note)
+        written = self._put([note])
         if written:
             unwritten.said()
         if 0 < written < len(note):
             unwritten.keep(note, written)
         return written == len(note)
 
-    def _put(self, data: bytes) -> int:
+    def _put(self, blocks: Sequence[bytes]) -> int:
         """Write as much as possible; return how many bytes that was. Reports the first failure of a row."""
-        written, error = write_out(self._fd, data)
+        written, error = write_out(self._fd, blocks)
         if error is not None and not self._failing:
             self._failing = True
             self._report(
@@ -112,20 +118,31 @@ class LogFile:
         return written
 
 
-def write_out(fd: int, data: bytes) -> tuple[int, OSError | None]:
-    """Write as much of `data` as possible; return how many bytes that was, and what was in the way."""
-    view = memoryview(data)
+def write_out(fd: int, blocks: Sequence[bytes]) -> tuple[int, OSError | None]:
+    """Write as much of the blocks as possible; return how many bytes that was, and what was in the way.
+
+    Large blocks are not joined: the memory for that would come from the kernel, page by page, each time.
+    """
+    rest: deque[bytes | memoryview] = deque(blocks)
+    if len(rest) > MOST_BLOCKS or sum(map(len, rest)) < len(rest) * LARGE_BLOCK:
+        rest = deque([b"".join(rest)])
     written = 0
-    while written < len(view):
+    while rest:
         try:
-            written += os.write(fd, view[written:])
+            size = os.writev(fd, rest)
         except BlockingIOError:
             # Somebody who shares the open file description has made it non-blocking.
             poll = select.poll()
             poll.register(fd, select.POLLOUT)
             poll.poll()
+            continue
         except OSError as error:
             return written, error
+        written += size
+        while rest and size >= len(rest[0]):
+            size -= len(rest.popleft())
+        if size:
+            rest[0] = memoryview(rest[0])[size:]
     return written, None
 
 

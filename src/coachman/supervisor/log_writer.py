@@ -18,8 +18,12 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-BATCH_SIZE = 256 * 1024
-"""Bytes that are handed to `write` at once, if so many wait."""
+BATCH_SIZE = 64 * 1024
+"""Bytes that are handed to `write` at once, if so many wait.
+
+As much as one read brings: many small items become one write, while large ones, held together in larger
+numbers, would cost more in fresh memory than they save in calls (measured: a third of the CPU time).
+"""
 
 HIGH_WATER = 2 * 1024 * 1024
 """Bytes that may wait before whoever fills the queue is asked to pause."""
