@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 
@@ -164,7 +165,7 @@ def test_what_is_there_is_read_and_not_what_comes_meanwhile(writer: Writer) -> N
         size = fill(writer.fd)
         reader.read_available()
         assert sum(map(len, writer.received)) == size
-        await reader.hear_out(10)
+        await reader.hear_out(time.monotonic() + 10)
         assert sum(map(len, writer.received)) == 2 * size
         reader.close()
 
@@ -177,7 +178,7 @@ def test_last_words_wait_for_the_gate_and_then_wait_no_longer(writer: Writer) ->
         reader = PipeReader(writer.read_end, writer.receive, gate)
         gate.shut()
         size = fill(writer.fd)
-        hearing = asyncio.create_task(reader.hear_out(60))
+        hearing = asyncio.create_task(reader.hear_out(time.monotonic() + 60))
         await turns()
         assert writer.received == []
         gate.open()
@@ -186,7 +187,7 @@ def test_last_words_wait_for_the_gate_and_then_wait_no_longer(writer: Writer) ->
 
         gate.shut()
         fill(writer.fd)
-        await asyncio.wait_for(reader.hear_out(0.01), 10)
+        await asyncio.wait_for(reader.hear_out(time.monotonic() + 0.01), 10)
         assert sum(map(len, writer.received)) == 2 * size
         reader.close()
 

@@ -46,6 +46,11 @@ def test_raw_is_what_was_printed(lines: list[bytes]) -> None:
     assert RawFormat(1).lines(STDOUT, block_of(lines), A_MOMENT) == block_of(lines)
 
 
+def test_a_note_may_hold_any_text() -> None:
+    assert TextFormat(7).note("\ud800", A_MOMENT) == b"Supervisor 7: \\ud800\n"
+    assert objects(JsonFormat(7).note("\ud800", A_MOMENT))[0]["message"] == "\\ud800"
+
+
 def test_raw_has_no_place_for_notes() -> None:
     assert not RawFormat.has_notes
     assert RawFormat(7).note("a note", A_MOMENT) == b""

@@ -79,7 +79,7 @@ class TextFormat:
 
     def note(self, text: str, time_ns: int) -> bytes:
         """Put the prefix before each line."""
-        return _with_prefix(self._prefix, text.encode("utf-8", "surrogateescape") + b"\n")
+        return _with_prefix(self._prefix, encode_note(text) + b"\n")
 
 
 class JsonFormat:
@@ -130,6 +130,14 @@ FORMATS: Final[Mapping[str, type[Format]]] = {"text": TextFormat, "json": JsonFo
 """By the name under which it is configured."""
 
 
+def encode_note(text: str) -> bytes:
+    """Return the bytes of a note, in which whatever the supervisor quotes is what it was."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode("utf-8", "backslashreplace")
+
+
 def _with_prefix(prefix: bytes, block: bytes) -> bytes:
     return b"".join((prefix, block[:-1].replace(b"\n", b"\n" + prefix), b"\n"))
 
@@ -169,4 +177,4 @@ def _text(data: bytes) -> str:
 
 def _printable(text: str) -> str:
     """Take out the surrogates by which a `str` carries bytes that are no UTF-8: JSON has none."""
-    return _text(text.encode("utf-8", "surrogateescape"))
+    return _text(encode_note(text))

@@ -135,8 +135,9 @@ class ApplicationProcess:
 
     async def _hear_out(self) -> None:
         """Read what an ended process has left in its pipes: its last words."""
+        deadline = time.monotonic() + LAST_WORDS_SECONDS
         for pipe in self._pipes:
-            await pipe.hear_out(LAST_WORDS_SECONDS)
+            await pipe.hear_out(deadline)
 
     # The end.
 

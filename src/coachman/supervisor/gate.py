@@ -41,4 +41,4 @@ class Gate:
             async with asyncio.timeout(timeout):
                 await opened.wait()
         except TimeoutError:
-            pass
+            self._at_opening.remove(opened.set)

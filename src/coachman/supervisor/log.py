@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from coachman.config import LogFormat
-from coachman.protocol.log_format import FORMATS, Attribution, Source
+from coachman.protocol.log_format import FORMATS, Attribution, Source, encode_note
 from coachman.protocol.unwritten import Unwritten
 from coachman.supervisor.gate import Gate
 from coachman.supervisor.log_file import LogFile, write_out
@@ -71,7 +71,7 @@ class Log:
     def note(self, text: str) -> None:
         """Write what the supervisor itself has to say: to standard error where the format has no notes."""
         if self._format.has_notes:
-            self._queue(_Note(text, time.time_ns()), text.encode("utf-8", "surrogateescape") + b"\n")
+            self._queue(_Note(text, time.time_ns()), encode_note(text) + b"\n")
         else:
             self._complain(text)
 
@@ -143,7 +143,7 @@ class Log:
 
     def _complain(self, text: str) -> None:
         """Say `text` on standard error, which may have a slow reader as well."""
-        data = f"coachman: {text}\n".encode("utf-8", "surrogateescape")
+        data = encode_note(f"coachman: {text}\n")
         self._errors.put(data, len(data))
 
 

@@ -13,7 +13,6 @@ from coachman.protocol.unwritten import Unwritten
 
 MISSING = "of the log could not be written and are missing"
 
-
 LARGE_BLOCK = 16 * 1024
 MOST_BLOCKS = 512
 """Blocks that one writev(2) takes; IOV_MAX is 1024."""
@@ -45,6 +44,8 @@ class LogFile:
 
     def write(self, blocks: Sequence[bytes]) -> None:
         """Write blocks of whole lines, or count them among those that could not be written."""
+        if not blocks:
+            return
         if not self._unwritten.nothing and not self._catch_up():
             self._unwritten.keep(b"".join(blocks), 0)
             return

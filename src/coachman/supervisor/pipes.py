@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 
 from coachman.protocol.lines import LineBlocks
@@ -48,12 +49,11 @@ class PipeReader:
         while left > 0 and (size := self._read()):
             left -= size
 
-    async def hear_out(self, patience: float) -> None:
-        """Read what is there at this moment, as the gate allows; after `patience` seconds, at once."""
-        deadline = self._loop.time() + patience
+    async def hear_out(self, deadline: float) -> None:
+        """Read what is there at this moment, as the gate allows; from `deadline` on, whatever it allows."""
         left = 0 if self.ended else waiting_bytes(self._fd)
         while left > 0:
-            await self._gate.wait_open(deadline - self._loop.time())
+            await self._gate.wait_open(deadline - time.monotonic())
             if self.ended or not (size := self._read()):
                 break
             left -= size
