@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from coachman.config import ServeConfig, SpawnMethod, locate_application, parse_address
+from coachman.config import LogFormat, ServeConfig, SpawnMethod, locate_application, parse_address
 from coachman.errors import ApplicationError
 from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.supervisor import serve as serve_until_stopped
@@ -59,6 +59,13 @@ DEFAULT_BIND = "127.0.0.1:8000"
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append the log to this file instead of writing it to standard output.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([log_format.value for log_format in LogFormat]),
+    default=LogFormat.TEXT.value,
+    show_default=True,
+    help="text: each line with its process and pipe; json: an object a line; raw: what was printed.",
+)
 def serve(
     application: str,
     binds: tuple[str, ...],
@@ -67,6 +74,7 @@ def serve(
     spawn_method: str,
     max_preloader_idle_time: float,
     log_file: Path | None,
+    log_format: str,
 ) -> None:
     """Serve APP until Ctrl-C or SIGTERM.
 
@@ -81,6 +89,7 @@ def serve(
         spawn_method=SpawnMethod(spawn_method),
         max_preloader_idle_time=max_preloader_idle_time,
         log_file=log_file,
+        log_format=LogFormat(log_format),
     )
     try:
         asyncio.run(serve_until_stopped(config))
