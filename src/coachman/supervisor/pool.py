@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from coachman.config import ServeConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
+from coachman.supervisor.durations import duration
 from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.log import Log
+from coachman.supervisor.spawner import Account
 from coachman.supervisor.worker_process import WorkerProcess
 from coachman.supervisor.worker_source import WorkerSource
 from coachman.unix.listeners import Listener
@@ -21,11 +23,14 @@ GENERATION = 1
 class Pool:
     """Keeps a worker in every slot, until it is stopped. One task for each slot."""
 
-    def __init__(self, config: ServeConfig, listeners: Sequence[Listener], log: Log) -> None:
+    def __init__(
+        self, config: ServeConfig, account: Account, listeners: Sequence[Listener], log: Log
+    ) -> None:
         self._config = config
+        self._identity = account.identity
         self._listeners = listeners
         self._log = log
-        self._source = WorkerSource(config, GENERATION, log)
+        self._source = WorkerSource(config, account, GENERATION, log)
         self._workers: dict[int, WorkerProcess] = {}
         self._slots: dict[int, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -85,7 +90,8 @@ class Pool:
             served_for = time.monotonic() - worker.ready_at
             if self._stopping.is_set():
                 break
-            failures = failures_after_death(failures, served_for=served_for)
+            if not worker.drained:
+                failures = failures_after_death(failures, served_for=served_for)
             self._log.note(
                 f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s; replacing it"
             )
@@ -95,7 +101,7 @@ class Pool:
         asked_at = time.monotonic()
         spawned = await self._source.worker(slot)
         worker = self._workers[slot] = WorkerProcess(
-            slot, GENERATION, spawned, self._config, self._listeners, self._log
+            slot, GENERATION, spawned, self._config, self._identity, self._listeners, self._log
         )
         try:
             await worker.start(self._config.start_timeout)
@@ -106,7 +112,7 @@ class Pool:
             raise
         assert worker.ready_at is not None
         took = worker.ready_at - asked_at
-        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {took:.2f} s")
+        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {duration(took)}")
         return worker
 
     async def _pause(self, seconds: float) -> None:

@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from coachman.config import ServeConfig
 from coachman.supervisor.log import Log
 from coachman.supervisor.pool import Pool
+from coachman.supervisor.spawner import Account
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
+from coachman.unix.identity import find_identity
 from coachman.unix.listeners import Listener
 from coachman.unix.signals import signal_name
 
@@ -26,6 +28,8 @@ async def serve(config: ServeConfig) -> None:
     with ExitStack() as on_end:
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
+        settings = config.process
+        identity = find_identity(settings.user, settings.group)
         listeners = []
         for address in config.addresses:
             listeners.append(listener := Listener.bind(address))
@@ -35,7 +39,8 @@ async def serve(config: ServeConfig) -> None:
         log = Log(config.log_file, config.log_format)
         on_end.callback(log.close)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, log.reopen)
-        pool = Pool(config, listeners, log)
+        account = Account(identity, settings.umask)
+        pool = Pool(config, account, listeners, log)
         strays = Strays(pool.pids, log)
         on_end.callback(strays.close)
         stop = StopSignals(pool, log)

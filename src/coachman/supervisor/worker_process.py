@@ -17,6 +17,7 @@ from coachman.supervisor.controlled_process import ControlledProcess
 from coachman.supervisor.log import Log
 from coachman.supervisor.request import Role, request_for
 from coachman.supervisor.spawner import ControlledSpawn
+from coachman.unix.identity import Identity
 from coachman.unix.listeners import Listener
 
 
@@ -29,14 +30,17 @@ class WorkerProcess(ControlledProcess):
         generation: int,
         spawned: ControlledSpawn,
         config: ServeConfig,
+        identity: Identity | None,
         listeners: Sequence[Listener],
         log: Log,
     ) -> None:
         source = Source(spawned.process.child.pid, config.application.name, generation)
-        super().__init__(spawned, request_for(config, Role.WORKER), source, log)
+        super().__init__(spawned, request_for(config, identity, Role.WORKER), source, log)
         self.slot = slot
         self._config = config
         self._listeners = listeners
+        self.drained = False
+        """It has said that it has ended its work: somebody told it to."""
 
     async def start(self, timeout: float) -> Ready:
         """See the worker through its start, as any application process; it gets the listening sockets."""
@@ -62,6 +66,7 @@ class WorkerProcess(ControlledProcess):
     async def _receive(self, message: list[str]) -> None:
         match message:
             case [control.DRAINED, finished]:
+                self.drained = True
                 if finished == "no":
                     self._log.note(f"worker {self.slot} (pid {self.pid}) gave up requests that took too long")
                 # It serves no more; a thread of the application may keep the process for ever.
