@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import ExitStack
@@ -49,6 +50,8 @@ async def serve(config: ServeConfig) -> None:
             f"starting {config.application}: {_plural(config.processes, 'process')} of "
             f"{_plural(config.threads, 'thread')}",
         )
+        if os.geteuid() == 0 and identity is None:
+            log.note("the application runs as root; --user NAME runs it with less power")
         starting = asyncio.create_task(pool.start())
         stopped = asyncio.create_task(stop.wait())
         try:
