@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from contextlib import ExitStack
 
@@ -50,6 +51,8 @@ async def serve(config: ServeConfig) -> None:
             f"starting {config.application}: {_plural(config.processes, 'process')} of "
             f"{_plural(config.threads, 'thread')}",
         )
+        if os.geteuid() == 0 and identity is None:
+            log.note("the application runs as root; --user NAME runs it with less power")
         starting = asyncio.create_task(pool.start())
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -84,9 +87,10 @@ class StopSignals:
         await self._asked.wait()
 
     def close(self) -> None:
-        """Give the signals back their default meaning."""
+        """Listen to signals no longer: another Ctrl-C now must not spoil the exit status."""
         for number in STOP_SIGNALS:
             self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int) -> None:
         if self._asked.is_set():
