@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from coachman import ChannelBusy, ChannelDead, ChannelTimeout, LocalProtocolError, MessageChannel
+from coachman.protocol.messages import encode_scalar
 
 Ends = tuple[MessageChannel, MessageChannel]
 
@@ -159,6 +160,21 @@ def test_a_signal_handler_may_write_on_top_of_a_write(ends: Ends) -> None:
         a.write("from the handler")
         with pytest.raises(ChannelTimeout):
             b.read(timeout=0)
+    assert b.read() == ["from the handler"]
+
+
+def test_what_a_signal_handler_wrote_waits_for_a_message_that_is_half_written(ends: Ends) -> None:
+    a, b = ends
+    body = bytes(1_000_000)
+    with pytest.raises(ChannelTimeout), a._writing:
+        a.write("from the handler")
+        a._write_out(encode_scalar(body), timeout=0)
+    received: list[bytes | None] = []
+    reader = threading.Thread(target=lambda: received.append(b.read_scalar()))
+    reader.start()
+    a.write_scalar(body)
+    reader.join()
+    assert received == [body]
     assert b.read() == ["from the handler"]
 
 

@@ -93,7 +93,9 @@ class BlockingChannel(ChannelBase):
         """Do what came up while a turn was held: messages of its signals' handlers; the closing."""
         if self._closed:
             self._shut_if_idle()
-        elif not self._writing.lock.locked():
+        elif not self._writable:
+            self._deferred.clear()
+        elif self._unsent is None and not self._writing.lock.locked():
             with self._writing:
                 while self._deferred:
                     self._write_out(self._deferred[0], None)
