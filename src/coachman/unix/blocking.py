@@ -64,10 +64,12 @@ class BlockingChannel(ChannelBase):
             self._note_written(data, rest)
 
     def _send_io(self, descriptor: Descriptor, deadline: float | None) -> None:
-        self._begin_writing(b"")
+        if self._unsent is not None:
+            self._begin_writing(b"")  # refuses
+        flags = 0 if deadline is None else DONT_WAIT
         while True:
             try:
-                return self._send_descriptor(descriptor, 0 if deadline is None else DONT_WAIT)
+                return self._send_descriptor(descriptor, flags)
             except BlockingIOError:
                 self._wait(select.POLLOUT, deadline)
 
