@@ -4,6 +4,11 @@ Every process that runs the application:
 
 ============  ===============================  ====================================================
 → supervisor  ``stdout`` + descriptor          the read end of the pipe that the application prints to
+→ supervisor  ``step NAME AT``                 this step of the start begins, at that monotonic time
+→ supervisor  ``stacks SIGNAL`` + descriptor   this signal has it write the stacks of all threads to the
+                                               descriptor, and ends it; as long as the start lasts
+→ supervisor  ``report`` + scalar message      why the application could not be loaded, as JSON
+→ supervisor  ``imports PACKAGE...``           what imports took, each as ``NAME SELF TOTAL MODULES``
 ============  ===============================  ====================================================
 
 Workers:
@@ -30,6 +35,10 @@ from typing import Final
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"
+STEP: Final = "step"
+STACKS: Final = "stacks"
+REPORT: Final = "report"
+IMPORTS: Final = "imports"
 DRAINED: Final = "drained"
 
 ALIVE: Final = "alive"
