@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial as partial_function
@@ -14,16 +13,15 @@ from typing import Any
 
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
-from coachman.protocol.stdio import decode_text
+from coachman.protocol.journey import Step
 from coachman.protocol.supervisor_half import SupervisorHalf
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure, kind_of_ending
 from coachman.supervisor.log import Log, Source
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
+from coachman.supervisor.start_record import StartRecord
+from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import Ending
-
-LAST_LINES = 20
-"""How many lines a failure quotes of what a process printed."""
 
 ENDING_GRACE_SECONDS = 2.0
 """How long a process that has closed its stdout may take to end, before that itself is the failure."""
@@ -45,7 +43,8 @@ class ApplicationProcess:
         self._log = log
         self._source = source
         self._negotiation = SupervisorHalf(request)
-        self._last_lines: deque[bytes] = deque(maxlen=LAST_LINES)
+        self._record = StartRecord(spawned.journey, _application_in(request))
+        self._memory_kills = MemoryKillWatch(self.pid)
         loop = asyncio.get_running_loop()
         self._decided: asyncio.Future[supervisor_half.Event] = loop.create_future()
         self._exited: asyncio.Future[Ending] = loop.create_future()
@@ -64,41 +63,57 @@ class ApplicationProcess:
 
         Raises `StartFailed` where that fails, with the process killed; `ended` is still to be awaited then.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                decision = await self._decision()
-        except TimeoutError:
-            step = self._negotiation.step.name.lower()
-            decision = self._failure(FailureKind.TIMED_OUT, f"{timeout:g} seconds, in the step {step}")
+        await first_of(self._decided, self._exited, timeout=timeout)
+        if self._decided.done() or self._exited.done():
+            decision = await self._decision(failed_at=time.monotonic())
+        else:
+            decision = await self._timed_out(timeout, failed_at=time.monotonic())
         if isinstance(decision, StartFailure):
             self.kill()
             raise StartFailed(decision)
+        self._record.enter(Step.READY, time.monotonic())
         self.state = next_state(self.state, Event.READY)
         self.ready_at = time.monotonic()
         return decision
 
-    async def _decision(self) -> supervisor_half.Ready | StartFailure:
-        await first_of(self._decided, self._exited)
+    async def _decision(self, *, failed_at: float) -> supervisor_half.Ready | StartFailure:
         if not self._decided.done():
             # It has ended, but something that it started holds its stdout open.
             self._pipes[0].close()
         match self._decided.result():
             case supervisor_half.Ready() as ready:
                 return ready
-            case supervisor_half.Refused(text):
-                return self._failure(FailureKind.REFUSED, text)
+            case supervisor_half.Refused(text, html):
+                kind, reason = FailureKind.REFUSED, text
             case supervisor_half.Broken(reason):
-                return self._failure(FailureKind.PROTOCOL_BROKEN, reason)
+                return self._record.failure(
+                    FailureKind.PROTOCOL_BROKEN, self.pid, reason, failed_at=failed_at
+                )
             case _:
-                await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
-                if not self._exited.done():
-                    return self._failure(FailureKind.CHANNEL_CLOSED, "")
-                await self._hear_out()
-                return self._failure(FailureKind.ENDED, "")
+                kind, reason, html = FailureKind.EXITED, "", False
+        # It is about to end, and may have more to say on its other pipes.
+        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+        ending = self._child.ending
+        if ending is not None:
+            await self._hear_out()
+        if kind is FailureKind.EXITED and ending is None:
+            kind = FailureKind.CHANNEL_CLOSED
+        elif kind is FailureKind.EXITED and ending is not None:
+            evidence = self._memory_kills.evidence() if ending.signal == signal.SIGKILL else None
+            kind, reason = kind_of_ending(ending, memory_evidence=evidence), evidence or ""
+        return self._record.failure(kind, self.pid, reason, failed_at=failed_at, ending=ending, html=html)
 
-    def _failure(self, kind: FailureKind, reason: str) -> StartFailure:
-        lines = tuple(decode_text(line) for line in self._last_lines)
-        return StartFailure(kind, self.pid, reason, self._child.ending, lines)
+    async def _timed_out(self, timeout: float, *, failed_at: float) -> StartFailure:
+        step = self._record.journey.step.value
+        stacks = await self._stacks()
+        reason = f"{timeout:g} seconds, in the step {step}"
+        return self._record.failure(
+            FailureKind.TIMED_OUT, self.pid, reason, failed_at=failed_at, stacks=stacks
+        )
+
+    async def _stacks(self) -> bytes:
+        """Return where the threads of the process are, where it can tell; that may end it."""
+        return b""
 
     # What it prints.
 
@@ -110,8 +125,10 @@ class ApplicationProcess:
         for event in self._negotiation.receive(data):
             match event:
                 case supervisor_half.Send(answer):
+                    self._record.enter(Step.HANDSHAKE, time.monotonic())
                     with suppress(BrokenPipeError):
                         os.write(self._stdin, answer)
+                    self._record.enter(Step.LOAD, time.monotonic())
                 case supervisor_half.Output(line):
                     self._print("stdout", [line])
                 case _:
@@ -124,7 +141,7 @@ class ApplicationProcess:
         return LineReceiver(partial_function(self._print, stream), partial)
 
     def _print(self, stream: str, lines: list[bytes]) -> None:
-        self._last_lines.extend(lines)
+        self._record.add_lines(stream, lines)
         self._log.write(self._source, stream, lines)
 
     async def _hear_out(self) -> None:
@@ -160,6 +177,13 @@ class ApplicationProcess:
         ending = self._child.wait(0)
         assert ending is not None
         self._exited.set_result(ending)
+
+
+def _application_in(request: Mapping[str, str]) -> str:
+    """Return the application's name for people."""
+    source = request.get("startup_file") or request.get("startup_module") or request.get("app_root", "")
+    attribute = request.get("startup_attribute")
+    return f"{source}:{attribute}" if attribute else source
 
 
 async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:
