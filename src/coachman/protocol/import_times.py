@@ -59,6 +59,6 @@ def from_fields(fields: Iterable[str]) -> tuple[PackageImport, ...]:
     """Read what `to_fields` wrote; raise ValueError where it is something else."""
     packages = []
     for field in fields:
-        name, own, whole, modules = field.split(" ")
+        name, own, whole, modules = field.rsplit(" ", 3)
         packages.append(PackageImport(name, float(own), float(whole), int(modules)))
     return tuple(packages)

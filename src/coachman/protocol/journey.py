@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
+
+from coachman.protocol.value import Value
 
 
 class Step(Enum):
@@ -38,16 +39,14 @@ TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Value):
     """A step that was taken, and how many seconds it took."""
 
     step: Step
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Journey:
+class Journey(Value):
     """How far a start has come. Times are monotonic seconds; every change is a new value."""
 
     entered: tuple[tuple[Step, float], ...]
@@ -78,7 +77,7 @@ class Journey:
 
     def end(self, at: float) -> Journey:
         """Return the journey ended where it is; one that has ended already stays as it is."""
-        return self if self.ended_at is not None else replace(self, ended_at=max(at, self.entered[-1][1]))
+        return self if self.ended_at is not None else Journey(self.entered, max(at, self.entered[-1][1]))
 
     def stages(self, now: float | None = None) -> tuple[Stage, ...]:
         """Return what was taken so far, each with its time; the last one lasts until the end, or `now`."""

@@ -15,7 +15,7 @@ from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
 from coachman.protocol.journey import Step
 from coachman.protocol.supervisor_half import SupervisorHalf
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure, kind_of_ending
+from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log, Source
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
@@ -83,25 +83,22 @@ class ApplicationProcess:
         match self._decided.result():
             case supervisor_half.Ready() as ready:
                 return ready
-            case supervisor_half.Refused(text, html):
-                kind, reason = FailureKind.REFUSED, text
-            case supervisor_half.Broken(reason):
-                return self._record.failure(
-                    FailureKind.PROTOCOL_BROKEN, self.pid, reason, failed_at=failed_at
-                )
-            case _:
-                kind, reason, html = FailureKind.EXITED, "", False
-        # It is about to end, and may have more to say on its other pipes.
-        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+            case supervisor_half.Broken() as decision:
+                pass  # it may go on like that for ever
+            case decision:
+                # It is about to end, and may have more to say on its other pipes.
+                await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
         ending = self._child.ending
         if ending is not None:
             await self._hear_out()
-        if kind is FailureKind.EXITED and ending is None:
-            kind = FailureKind.CHANNEL_CLOSED
-        elif kind is FailureKind.EXITED and ending is not None:
-            evidence = self._memory_kills.evidence() if ending.signal == signal.SIGKILL else None
-            kind, reason = kind_of_ending(ending, memory_evidence=evidence), evidence or ""
-        return self._record.failure(kind, self.pid, reason, failed_at=failed_at, ending=ending, html=html)
+        killed = ending is not None and ending.signal == signal.SIGKILL
+        return self._record.failure_after(
+            decision,
+            self.pid,
+            ending=ending,
+            memory_evidence=self._memory_kills.evidence() if killed else None,
+            failed_at=failed_at,
+        )
 
     async def _timed_out(self, timeout: float, *, failed_at: float) -> StartFailure:
         step = self._record.journey.step.value

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from html import unescape
 from typing import Final
 
-from coachman.protocol.journey import Journey
 from coachman.supervisor.advice import advice
 from coachman.supervisor.failure import StartFailure
-from coachman.supervisor.printed import PrintedLine
+from coachman.supervisor.wording import attributed, indented, journey_lines
 
 WIDTH: Final = 100
 QUOTED_LINES: Final = 20
@@ -26,10 +25,10 @@ def summary(failure: StartFailure, *, quote_printed: bool, colour: bool = False)
     if tail := _message(failure):
         parts += ["", tail]
     if failure.stacks:
-        parts += ["", "where its threads were:", _indented(safe(failure.stacks).splitlines())]
+        parts += ["", "where its threads were:", indented(safe(failure.stacks).splitlines())]
     if quote_printed and failure.printed:
         lines = [line.text for line in failure.printed[-QUOTED_LINES:]]
-        parts += ["", "the last that it printed:", _indented(map(safe, lines))]
+        parts += ["", "the last that it printed:", indented(map(safe, lines))]
     return "\n".join(parts)
 
 
@@ -40,22 +39,8 @@ def full_text(failure: StartFailure, *, colour: bool = False) -> str:
         parts += ["", tail]
     for title, lines in _sections(failure):
         heading = f"{BOLD}{title}{PLAIN}" if colour else title
-        parts += ["", heading, _indented(lines)]
+        parts += ["", heading, indented(lines)]
     return "\n".join(parts)
-
-
-def journey_lines(journey: Journey, *, failed: bool) -> list[str]:
-    """Return a line for every step with its time; of a failed start, the last one is marked."""
-    stages = journey.stages()
-    lines = [f"{stage.step.value:<18}{duration(stage.seconds):>10}" for stage in stages]
-    if failed and lines:
-        lines[-1] += "  failed here"
-    return lines
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people read it."""
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
 def without_markup(text: str) -> str:
@@ -102,7 +87,7 @@ def _sections(failure: StartFailure) -> Iterator[tuple[str, list[str]]]:
     if failure.journey is not None:
         yield "The journey", journey_lines(failure.journey, failed=True)
     if failure.printed:
-        yield "What it printed", [safe(_attributed(line)) for line in failure.printed]
+        yield "What it printed", [safe(attributed(line)) for line in failure.printed]
     process = process_facts(failure)
     if process:
         yield "The process", [f"{name:<18}{safe(value)}" for name, value in process]
@@ -116,7 +101,8 @@ def _sections(failure: StartFailure) -> Iterator[tuple[str, list[str]]]:
             title = "Installed packages" + (
                 "" if report.packages_complete else " (not all: it took too long)"
             )
-            yield title, [safe(f"{name} {version}") for name, version in report.packages]
+            names = ", ".join(f"{name} {version}" for name, version in report.packages)
+            yield title, textwrap.wrap(safe(names), WIDTH - 4, break_long_words=False, break_on_hyphens=False)
 
 
 def process_facts(failure: StartFailure) -> list[tuple[str, str]]:
@@ -132,11 +118,3 @@ def process_facts(failure: StartFailure) -> list[tuple[str, str]]:
         facts.append(("interpreter", failure.report.interpreter))
         facts.append(("Python", failure.report.version))
     return facts
-
-
-def _attributed(line: PrintedLine) -> str:
-    return f"{line.stream}: {line.text}" if line.stream else line.text
-
-
-def _indented(lines: Iterable[str]) -> str:
-    return "\n".join(f"    {line}".rstrip() for line in lines)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from coachman.protocol.journey import Journey
-from coachman.supervisor.failure_text import duration
 from coachman.supervisor.page_style import STYLE
 from coachman.supervisor.printed import PrintedLine
+from coachman.supervisor.wording import duration
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from coachman.protocol import control, import_times
+from coachman.protocol import control, import_times, supervisor_half
 from coachman.protocol.journey import Journey, Step
-from coachman.supervisor.printed import Printed
+from coachman.supervisor.printed import Printed, PrintedLine
 
 if TYPE_CHECKING:
     from coachman.protocol.application_report import ApplicationReport
@@ -43,6 +43,10 @@ class StartRecord:
         """Take in what the process printed. Once it is ready, that is no part of the start."""
         if self.journey.step is not Step.READY:
             self._printed.add(stream, lines)
+
+    def printed(self) -> tuple[PrintedLine, ...]:
+        """Return what the process printed during its start."""
+        return self._printed.lines()
 
     def add_message(self, message: list[str]) -> None:
         """Take in what the process tells of its start on the control channel."""
@@ -87,6 +91,30 @@ class StartRecord:
             self.application,
             html,
         )
+
+    def failure_after(
+        self,
+        decision: supervisor_half.Event,
+        pid: int,
+        *,
+        ending: Ending | None,
+        memory_evidence: str | None,
+        failed_at: float,
+    ) -> StartFailure:
+        """Return the failure that `decision` means, of a process that has ended so (None: it lives)."""
+        from coachman.supervisor.failure import FailureKind, kind_of_ending
+
+        match decision:
+            case supervisor_half.Refused(reason, html):
+                kind = FailureKind.REFUSED
+            case supervisor_half.Broken(reason):
+                kind, html, ending = FailureKind.PROTOCOL_BROKEN, False, None
+            case _ if ending is None:
+                kind, reason, html = FailureKind.CHANNEL_CLOSED, "", False
+            case _:
+                kind = kind_of_ending(ending, memory_evidence=memory_evidence)
+                reason, html = memory_evidence or "", False
+        return self.failure(kind, pid, reason, failed_at=failed_at, ending=ending, html=html)
 
     def _decoded_report(self) -> ApplicationReport | None:
         if self._report is None:
