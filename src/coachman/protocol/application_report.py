@@ -80,8 +80,3 @@ def decode_report(data: bytes) -> ApplicationReport:
         return msgspec.json.decode(data, type=ApplicationReport)
     except msgspec.MsgspecError as error:
         raise ValueError(f"the report is not readable: {error}") from None
-
-
-def sendable(text: str) -> str:
-    """Return `text` such that JSON can carry it: bytes that are no UTF-8 are written as escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -28,18 +28,16 @@ def advice(failure: StartFailure) -> str:
             )
         case FailureKind.NOT_EXECUTABLE:
             return (
-                "Make the file executable (chmod +x FILE), see that its first line names an interpreter "
+                "Make the file executable (`chmod +x FILE`), see that its first line names an interpreter "
                 "(#!/usr/bin/env ...), that the user may enter every folder above it, and that its file "
                 "system is not mounted noexec."
             )
         case FailureKind.NOT_EXECUTED:
-            return (
-                "The system is out of something: look at the limits for processes and open files (ulimit -a)."
-            )
+            return "The system is out of something: look at the limits for processes and files (`ulimit -a`)."
         case FailureKind.NOT_FORKED:
             return (
                 "Look at what the hooks do that run before a fork, at the limits for processes and memory "
-                "(ulimit -a), or start every worker by itself: --spawn-method direct."
+                "(`ulimit -a`), or start every worker by itself: `--spawn-method direct`."
             )
         case FailureKind.EXITED:
             return _exit_advice(failure)
@@ -87,18 +85,17 @@ def _signal_advice(failure: StartFailure) -> str:
     if number in CRASHES:
         return (
             "It crashed in C code: an extension module that was built for another Python or another library "
-            "is the usual cause; set PYTHONFAULTHANDLER=1 to see which call it was, and install that package "
-            "anew."
+            "is the usual cause; set `PYTHONFAULTHANDLER=1` to see which call it was."
         )
     if number == signal.SIGKILL:
         return (
             "Somebody killed it, and nothing readable says who. If memory may have run out, the kernel's log "
-            "knows (journalctl -k, or dmesg)."
+            "knows (`journalctl -k`, or `dmesg`)."
         )
     if number == signal.SIGXCPU:
-        return "It used up its limit of processor time: raise the limit (ulimit -t)."
+        return "It used up its limit of processor time: raise the limit (`ulimit -t`)."
     if number == signal.SIGXFSZ:
-        return "A file grew beyond the limit: raise it (ulimit -f)."
+        return "A file grew beyond the limit: raise it (`ulimit -f`)."
     if number == signal.SIGPIPE:
         return "It wrote to a pipe that nobody reads any more: look at what it has its output go to."
     return "Somebody sent it that signal: a service manager, a time limit, or the application itself."

@@ -46,10 +46,8 @@ def _module_not_found(report: ApplicationReport) -> str:
         found = report.virtual_environments[0]
         there = f"{top} is installed in the virtual environment {found.folder}, which nobody activated"
         if found.coachman is not None:
-            return f"{there}: start with {found.coachman} instead of coachman."
-        return (
-            f"{there}: {found.python} -m pip install coachman, then start with {found.folder}/bin/coachman."
-        )
+            return f"{there}: start with `{found.coachman}` instead of coachman."
+        return f"{there}: `{found.python} -m pip install coachman`, then start with its `bin/coachman`."
     if "is not a package" in report.message or (report.module_file is not None and "." in module):
         return (
             f"{module.rpartition('.')[0]} was loaded from {report.module_file} and has no such module in it. "
@@ -57,14 +55,14 @@ def _module_not_found(report: ApplicationReport) -> str:
         )
     if report.found_in is not None:
         return (
-            f"{top} lies in {report.found_in}, which is not on sys.path: start from there (cd "
-            f"{report.found_in}), or set PYTHONPATH={report.found_in}."
+            f"{top} lies in {report.found_in}, which is not on sys.path: start from there, or set "
+            f"`PYTHONPATH={report.found_in}`."
         )
     if not report.traceback:
         return f"There is no {top} in {report.root}: start from the folder that it lies in, or name the file."
     return (
-        f"{top} is not installed for this interpreter: {report.interpreter} -m pip install "
-        f"{DISTRIBUTIONS.get(top, top)}. If it is a part of the application, its folder is not on sys.path."
+        f"{top} is not installed for this interpreter: `{report.interpreter} -m pip install "
+        f"{DISTRIBUTIONS.get(top, top)}`. If it is a part of the application, its folder is not on sys.path."
     )
 
 
@@ -119,7 +117,7 @@ def _no_permission(report: ApplicationReport) -> str:
         )
     return (
         f"The user that it runs as may not do that with {quoted[1]}: look at its owner and mode, and at "
-        f"those of every folder above it (namei -l {quoted[1]})."
+        f"those of every folder above it (`namei -l {quoted[1]}`)."
     )
 
 
@@ -143,9 +141,9 @@ def _os_error(report: ApplicationReport) -> str:
         case errno.EADDRNOTAVAIL:
             return "The application itself listens at an address that this machine does not have."
         case errno.ENOSPC:
-            return "A disk is full (df -h), or out of inodes (df -i)."
+            return "A disk is full (`df -h`), or out of inodes (`df -i`)."
         case errno.EMFILE | errno.ENFILE:
-            return "It has too many files open: raise the limit (ulimit -n), or close some."
+            return "It has too many files open: raise the limit (`ulimit -n`), or close some."
         case errno.EROFS:
             return "It writes to a file system that is mounted read-only: give it a folder elsewhere."
         case _:
@@ -193,7 +191,7 @@ def _system_exit(report: ApplicationReport) -> str:
 
 
 def _memory_error(report: ApplicationReport) -> str:
-    return "Give it more memory (ulimit -v, the container's limit), or let it load less at its start."
+    return "Give it more memory (`ulimit -v`, the container's limit), or let it load less at its start."
 
 
 def _recursion_error(report: ApplicationReport) -> str:
@@ -207,7 +205,7 @@ def _decode_error(report: ApplicationReport) -> str:
 
 
 def _version_conflict(report: ApplicationReport) -> str:
-    return f"Install the requirements for this interpreter: {report.interpreter} -m pip install -r FILE"
+    return f"Install the requirements for this interpreter: `{report.interpreter} -m pip install -r FILE`"
 
 
 _RULES: Final[dict[str, Callable[[ApplicationReport], str]]] = {

@@ -63,7 +63,7 @@ class ControlledProcess(ApplicationProcess):
                         report = await self._control.read_scalar(REPORT_LIMIT)
                         if report is not None:
                             self._record.add_report(report)
-                    case [control.STEP, *_]:
+                    case [control.STEP | control.RAISED, *_]:
                         self._record.add_message(message)
                     case _:
                         await self._receive(message)

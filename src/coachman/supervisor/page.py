@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from coachman.protocol.journey import Journey
+from coachman.protocol.text import sendable
 from coachman.supervisor.page_style import STYLE
 from coachman.supervisor.printed import PrintedLine
 from coachman.supervisor.wording import duration
@@ -47,8 +48,10 @@ def heading(over: str, title: str, where: str = "") -> str:
 
 
 def hint(sentence: str) -> str:
-    """Return the box with what to try."""
-    return f'<p class="hint"><b>What to try</b> {_text(sentence)}</p>'
+    """Return the box with what to try; what stands between backquotes is a command."""
+    parts = _text(sentence).split("`")
+    marked = "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))
+    return f'<p class="hint"><b>What to try</b> {marked}</p>'
 
 
 def quotation(title: str, text: str) -> str:
@@ -113,5 +116,6 @@ def _section(title: str, body: str, *, folded: bool) -> str:
 
 def _text(text: str) -> str:
     # Bytes that are no UTF-8, and characters that HTML does not allow, are written as escapes.
-    clean = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return escape("".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in clean))
+    return escape(
+        "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in sendable(text))
+    )

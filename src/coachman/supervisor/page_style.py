@@ -30,6 +30,7 @@ pre, code, .mono { font-family: ui-monospace, SFMono-Regular, "DejaVu Sans Mono"
 pre { margin: 0; padding: .8rem 1rem; background: var(--code); border: 1px solid var(--line);
   border-radius: .4rem; font-size: .84rem; line-height: 1.45; overflow-x: auto; white-space: pre-wrap;
   overflow-wrap: anywhere; }
+.hint code { background: var(--code); border-radius: .25rem; padding: .05rem .3rem; font-size: .88em; }
 pre i { font-style: normal; color: var(--quiet); user-select: none; }
 table { width: 100%; border-collapse: collapse; background: var(--card); border: 1px solid var(--line);
   border-radius: .4rem; font-size: .9rem; }

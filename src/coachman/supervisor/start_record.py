@@ -30,6 +30,7 @@ class StartRecord:
         """The signal upon which the process writes the stacks of its threads and ends."""
         self.imports: tuple[import_times.PackageImport, ...] = ()
         self._printed = Printed()
+        self._raised_at: float | None = None
         self._report: bytes | None = None
 
     def enter(self, step: Step, at: float) -> None:
@@ -54,6 +55,8 @@ class StartRecord:
             match message:
                 case [control.STEP, name, at]:
                     self.enter(Step(name), float(at))
+                case [control.RAISED, at]:
+                    self._raised_at = float(at)
                 case [control.STACKS, number]:
                     self.stacks_signal = int(number)
                 case [control.IMPORTS, *packages]:
@@ -85,7 +88,7 @@ class StartRecord:
             reason,
             ending,
             self._printed.lines(),
-            self.journey.end(failed_at),
+            self.journey.end(failed_at if self._raised_at is None else self._raised_at),
             self._decoded_report(),
             stacks[:STACKS_LIMIT].decode("utf-8", "backslashreplace").strip("\n"),
             self.application,

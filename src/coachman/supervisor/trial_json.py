@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from coachman.protocol.application_report import sendable
+from coachman.protocol.text import sendable
 from coachman.supervisor.advice import advice
 from coachman.supervisor.failure import StartFailure
 from coachman.supervisor.trial import Trial

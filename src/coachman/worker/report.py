@@ -14,9 +14,9 @@ from coachman.protocol.application_report import (
     ApplicationReport,
     VirtualEnvironment,
     encode_report,
-    sendable,
 )
 from coachman.protocol.masking import masked
+from coachman.protocol.text import sendable
 from coachman.worker.load_failure import cause_of, innermost_place, message_of, traceback_of, type_name
 from coachman.worker.neighbourhood import folder_with, virtual_environments_with
 

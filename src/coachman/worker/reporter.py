@@ -23,6 +23,10 @@ class Reporter:
         """Tell that `step` begins now."""
         self.tell(control.STEP, step.value, repr(time.monotonic()))
 
+    def raised(self) -> None:
+        """Tell that the application's code has failed now; what is collected about that takes longer."""
+        self.tell(control.RAISED, repr(time.monotonic()))
+
     def tell(self, *elements: str) -> None:
         """Send an array message."""
         self._write(encode_array(elements))

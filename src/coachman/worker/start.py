@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from coachman.errors import CoachmanError
+from coachman.protocol.text import sendable
 from coachman.worker.reporter import Reporter
 from coachman.worker.wrapper import Wrapper
 
@@ -23,6 +24,7 @@ def explained(call: Callable[[], T], *, wrapper: Wrapper, reporter: Reporter, ro
     try:
         return call()
     except BaseException as error:  # the application's own code, which may also raise SystemExit
+        reporter.raised()
         _report(error, wrapper, reporter, root=root, path=path)
         raise StartReported(f"reported: {type(error).__name__}") from None
 
@@ -42,4 +44,4 @@ def _report(
         Exception
     ) as broken:  # what the application left behind can break anything; the text is still to come
         print(f"coachman: no details of this failure, because of {broken!r}", file=sys.stderr)
-    wrapper.error(describe_load_failure(error))
+    wrapper.error(sendable(describe_load_failure(error)))
