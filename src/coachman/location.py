@@ -40,6 +40,8 @@ def find_location(text: str, folder: str) -> Location:
     `ConfigurationError` where `text` is a path at which there is nothing to start.
     """
     path = os.path.join(folder, text)
+    if "\n" in path:
+        raise ConfigurationError(f"{path!r} has a line break in it, for which the start protocol has no room")
     if os.path.isdir(path):
         root = os.path.realpath(path)
         for name in STARTUP_FILES:

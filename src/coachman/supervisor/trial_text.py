@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from coachman.supervisor.durations import duration
 from coachman.supervisor.trial import Trial
-from coachman.supervisor.wording import attributed, duration, indented, journey_lines
+from coachman.supervisor.wording import attributed, indented, journey_lines
 
 PACKAGES = 10
 """How many of the slowest packages are shown."""

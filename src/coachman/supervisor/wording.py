@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from coachman.protocol.journey import Journey
+from coachman.supervisor.durations import duration
 from coachman.supervisor.printed import PrintedLine
 
 
@@ -15,11 +16,6 @@ def journey_lines(journey: Journey, *, failed: bool) -> list[str]:
     if failed and lines:
         lines[-1] += "  failed here"
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people read it."""
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"
 
 
 def attributed(line: PrintedLine) -> str:

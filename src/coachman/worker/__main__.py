@@ -48,13 +48,14 @@ class Stage:
 def main() -> int:
     """Negotiate, load the application, then be a preloader or a worker; return the exit status."""
     try:
-        stage = enter()
+        stage = enter(Wrapper.take_over(), control_fd=None)
     except SupervisorGone:
         return 1
     try:
         application, origins = stage.explained(lambda: load(stage.request))
     except StartReported:
         return 1
+    stage.wrapper.keep_standard_descriptors()
     if stage.request["role"] == "worker":
         return work(stage, application)
 
@@ -62,22 +63,22 @@ def main() -> int:
     leftovers = find_leftovers(origins, own_fds={stage.control.fileno()})
     preloader = Preloader(leftovers, lambda: stage.wrapper.ready([]))
     preloader.start_synchronously(stage.control)
-    if preloader.place is None:
+    place = preloader.place
+    if place is None:
         return 0
     # From here on this is a worker, forked with the application loaded: it goes through the same start.
-    stage.wrapper.close()
+    wrapper = Wrapper.in_fork(stage.wrapper, place.stdin, place.stdout, place.stderr)
     try:
-        return work(enter(preloader.place.control_fd), application)
+        return work(enter(wrapper, place.control), application)
     except SupervisorGone:
         return 1
 
 
-def enter(control_fd: int | None = None) -> Stage:
+def enter(wrapper: Wrapper, control_fd: int | None) -> Stage:
     """Go through the start up to where the application comes in.
 
     `control_fd` is the control channel; None: the request names it. Raises `SupervisorGone`.
     """
-    wrapper = Wrapper()
     request = wrapper.negotiate()
     if control_fd is None:
         control_fd = int(request["control_fd"])

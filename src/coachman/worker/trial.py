@@ -52,7 +52,7 @@ def become_trial(ends: Ends, folder: str, environment: dict[str, str]) -> NoRetu
 
 
 def _try(ends: Ends) -> int:
-    wrapper = Wrapper()
+    wrapper = Wrapper.take_over()
     try:
         request = wrapper.negotiate()
     except SupervisorGone:
@@ -60,8 +60,6 @@ def _try(ends: Ends) -> int:
     end_with_writer_of(wrapper.stdin)
     os.dup2(ends.stdout, 1)
     os.close(ends.stdout)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper here
     reporter = Reporter(ends.control)
     stacks = StackWriter(ends.stacks)
     reporter.tell(control.STACKS, str(SIGNAL))
