@@ -50,6 +50,17 @@ def test_a_step_that_is_told_late_takes_no_negative_time() -> None:
     assert journey.stages()[1] == Stage(Step.EXEC, 0.0)
 
 
+def test_the_process_knows_better_when_it_began() -> None:
+    journey = travelled((Step.EXEC, 1.0), (Step.HANDSHAKE, 2.0), (Step.LOAD, 9.0), (Step.READY, 9.1))
+    better = journey.correct(Step.LOAD, 3.0)
+    assert better.stages()[2] == Stage(Step.HANDSHAKE, 1.0)
+    assert better.stages()[3].seconds == pytest.approx(6.1)
+    assert journey.correct(Step.LOAD, 0.0).stages()[2] == Stage(Step.HANDSHAKE, 0.0)
+    assert journey.correct(Step.LOAD, 99.0).stages()[3] == Stage(Step.LOAD, 0.0)
+    with pytest.raises(ValueError, match="'listen' was not taken"):
+        journey.correct(Step.LISTEN, 3.0)
+
+
 @given(st.lists(st.tuples(st.sampled_from(Step), st.floats(0, 1000))), st.floats(0, 2000))
 def test_the_times_of_the_steps_add_up(told: list[tuple[Step, float]], end: float) -> None:
     journey = Journey.begin(0.0)

@@ -75,6 +75,20 @@ class Journey(Value):
         ended_at = at if step is Step.READY else None
         return Journey((*self.entered, (step, at)), ended_at)
 
+    def correct(self, step: Step, at: float) -> Journey:
+        """Return the journey with a better time for the beginning of `step`, between those of its neighbours.
+
+        The process itself knows when it began something; from outside it is seen later. Raises ValueError
+        where the step was not taken.
+        """
+        number = max((n for n, (taken, _) in enumerate(self.entered) if taken is step), default=0)
+        if number == 0:
+            raise ValueError(f"the step {step.value!r} was not taken")
+        after = self.entered[number + 1][1] if number + 1 < len(self.entered) else self.ended_at
+        at = max(at, self.entered[number - 1][1])
+        at = at if after is None else min(at, after)
+        return Journey((*self.entered[:number], (step, at), *self.entered[number + 1 :]), self.ended_at)
+
     def end(self, at: float) -> Journey:
         """Return the journey ended where it is; one that has ended already stays as it is."""
         return self if self.ended_at is not None else Journey(self.entered, max(at, self.entered[-1][1]))

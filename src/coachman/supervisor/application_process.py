@@ -138,7 +138,8 @@ class ApplicationProcess:
         return LineReceiver(partial_function(self._print, stream), partial)
 
     def _print(self, stream: str, lines: list[bytes]) -> None:
-        self._record.add_lines(stream, lines)
+        if self.state is State.SPAWNING:
+            self._record.add_lines(stream, lines)
         self._log.write(self._source, stream, lines)
 
     async def _hear_out(self) -> None:

@@ -41,9 +41,8 @@ class StartRecord:
             pass
 
     def add_lines(self, stream: str, lines: Iterable[bytes]) -> None:
-        """Take in what the process printed. Once it is ready, that is no part of the start."""
-        if self.journey.step is not Step.READY:
-            self._printed.add(stream, lines)
+        """Take in what the process printed."""
+        self._printed.add(stream, lines)
 
     def printed(self) -> tuple[PrintedLine, ...]:
         """Return what the process printed during its start."""
@@ -54,7 +53,7 @@ class StartRecord:
         try:
             match message:
                 case [control.STEP, name, at]:
-                    self.enter(Step(name), float(at))
+                    self._told(Step(name), float(at))
                 case [control.RAISED, at]:
                     self._raised_at = float(at)
                 case [control.STACKS, number]:
@@ -67,6 +66,12 @@ class StartRecord:
     def add_report(self, data: bytes) -> None:
         """Take in why the application could not be loaded."""
         self._report = data
+
+    def _told(self, step: Step, at: float) -> None:
+        if any(taken is step for taken, _ in self.journey.entered):
+            self.journey = self.journey.correct(step, at)
+        else:
+            self.enter(step, at)
 
     def failure(
         self,

@@ -52,6 +52,7 @@ def main() -> int:
     except SupervisorGone:
         return 1
     try:
+        stage.reporter.step(Step.LOAD)
         application, origins = stage.explained(lambda: load(stage.request))
     except StartReported:
         return 1

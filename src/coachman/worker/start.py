@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -34,14 +35,17 @@ def _report(
 ) -> None:
     # What is imported from here on must not be looked for in the application's folders: `path` is older.
     sys.path, applications_path = path, sys.path
-    from coachman.worker.load_failure import describe_load_failure
-
+    # What the application leaves behind can break anything, also what is done here.
     try:
         from coachman.worker.report import collect_report
 
         reporter.report(collect_report(error, root=root, path=[str(entry) for entry in applications_path]))
-    except (
-        Exception
-    ) as broken:  # what the application left behind can break anything; the text is still to come
-        print(f"coachman: no details of this failure, because of {broken!r}", file=sys.stderr)
-    wrapper.error(sendable(describe_load_failure(error)))
+    except Exception as broken:
+        os.write(2, f"coachman: no details of this failure, because of {broken!r}\n".encode(errors="replace"))
+    try:
+        from coachman.worker.load_failure import describe_load_failure
+
+        text = describe_load_failure(error)
+    except Exception:
+        text = f"the application could not be loaded: {type(error).__name__}: {error}"
+    wrapper.error(sendable(text))

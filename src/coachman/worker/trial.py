@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from coachman.protocol import control, import_times
+from coachman.protocol.journey import Step
 from coachman.protocol.trial import Ends
 from coachman.worker.application import load_application
 from coachman.worker.import_clock import ImportClock
@@ -67,6 +68,7 @@ def _try(ends: Ends) -> int:
     clock = ImportClock()
 
     def load() -> None:
+        reporter.step(Step.LOAD)
         with clock:
             load_application(
                 root=request["app_root"],
