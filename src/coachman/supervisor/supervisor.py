@@ -83,9 +83,10 @@ class StopSignals:
         await self._asked.wait()
 
     def close(self) -> None:
-        """Give the signals back their default meaning."""
+        """Listen to signals no longer: another Ctrl-C now must not spoil the exit status."""
         for number in STOP_SIGNALS:
             self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int) -> None:
         if self._asked.is_set():
