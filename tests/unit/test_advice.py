@@ -18,7 +18,7 @@ Thread 0x00007f00aaaaa700 (most recent call first):
   File "/usr/lib/python3.11/threading.py", line 320 in wait
   File "/srv/app/worker.py", line 7 in run
 
-Thread 0x00007f00bbbbb740 (most recent call first):
+Current thread 0x00007f00bbbbb740 (most recent call first):
   File "/usr/lib/python3.11/socket.py", line 836 in create_connection
   File "/srv/app/settings.py", line 12 in connect
   File "/srv/app/wsgi.py", line 3 in <module>

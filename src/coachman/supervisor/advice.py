@@ -122,7 +122,7 @@ def waiting_place(stacks: str) -> tuple[str, int, str] | None:
 
     Python's own library is left out where something of the application's called it.
     """
-    main_thread = stacks.rpartition("Thread 0x")[2] or stacks
+    main_thread = stacks.rpartition("\n\n")[2]
     frames = [(file, int(line), function) for file, line, function in _FRAME.findall(main_thread)]
     for frame in frames:
         if not re.search(r"/lib/python3\.\d+/(?!site-packages/)|^<frozen", frame[0]):

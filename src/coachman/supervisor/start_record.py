@@ -86,6 +86,7 @@ class StartRecord:
     ) -> StartFailure:
         """Return the failure with everything that is on record."""
         from coachman.supervisor.failure import StartFailure
+        from coachman.supervisor.stacks import application_stacks
 
         return StartFailure(
             kind,
@@ -95,7 +96,7 @@ class StartRecord:
             self._printed.lines(),
             self.journey.end(failed_at if self._raised_at is None else self._raised_at),
             self._decoded_report(),
-            stacks[:STACKS_LIMIT].decode("utf-8", "backslashreplace").strip("\n"),
+            application_stacks(stacks[:STACKS_LIMIT].decode("utf-8", "backslashreplace")),
             self.application,
             html,
         )

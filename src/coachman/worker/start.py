@@ -34,7 +34,7 @@ def _report(
     error: BaseException, wrapper: Wrapper, reporter: Reporter, *, root: str, path: list[str]
 ) -> None:
     # What is imported from here on must not be looked for in the application's folders: `path` is older.
-    sys.path, applications_path = path, sys.path
+    sys.path, applications_path = [entry for entry in path if entry != root], sys.path
     # What the application leaves behind can break anything, also what is done here.
     try:
         from coachman.worker.report import collect_report
