@@ -16,8 +16,9 @@ text for the person until the stream closes. `docs/protocols.md` has every byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from coachman.protocol.value import Value
 
 PREFIX = b"!> "
 """What every line of the application side that means something here starts with."""
@@ -81,8 +82,7 @@ def quote(line: bytes) -> str:
     return repr(shown.decode("utf-8", "backslashreplace"))
 
 
-@dataclass(frozen=True, slots=True)
-class AdvertisedSocket:
+class AdvertisedSocket(Value):
     """Where an application says it can be reached: the value of a ``socket`` field."""
 
     name: str

@@ -13,6 +13,7 @@ from typing import Any
 
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
+from coachman.protocol.journey import Step
 from coachman.protocol.lines import LastLines
 from coachman.protocol.log_format import Source
 from coachman.protocol.stdio import decode_text
@@ -21,13 +22,15 @@ from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
+from coachman.supervisor.start_record import StartRecord
+from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import Ending
-
-LAST_LINES = 20
-"""How many lines a failure quotes of what a process printed."""
 
 LAST_WORDS_SECONDS = 1.0
 """How long the last words of an ended process wait for a slow log before they are taken in all the same."""
+
+LAST_LINE_LENGTH = 200
+"""Characters of its last line that the note about a worker's death quotes."""
 
 ENDING_GRACE_SECONDS = 2.0
 """How long a process that has closed its stdout may take to end, before that itself is the failure."""
@@ -50,6 +53,8 @@ class ApplicationProcess:
         self._source = source
         self._negotiation = SupervisorHalf(request)
         self._last_lines = LastLines()
+        self._record = StartRecord(spawned.journey, _application_in(request))
+        self._memory_kills = MemoryKillWatch(self.pid)
         loop = asyncio.get_running_loop()
         self._decided: asyncio.Future[supervisor_half.Event] = loop.create_future()
         self._exited: asyncio.Future[Ending] = loop.create_future()
@@ -69,43 +74,62 @@ class ApplicationProcess:
 
         Raises `StartFailed` where that fails, with the process killed; `ended` is still to be awaited then.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                decision = await self._decision()
-        except TimeoutError:
-            step = self._negotiation.step.name.lower()
-            decision = self._failure(FailureKind.TIMED_OUT, f"{timeout:g} seconds, in the step {step}")
+        await first_of(self._decided, self._exited, timeout=timeout)
+        if self._decided.done() or self._exited.done():
+            decision = await self._decision(failed_at=time.monotonic())
+        else:
+            decision = await self._timed_out(timeout, failed_at=time.monotonic())
         if isinstance(decision, StartFailure):
             self.kill()
             raise StartFailed(decision)
+        self._record.enter(Step.READY, time.monotonic())
         self.state = next_state(self.state, Event.READY)
         self.ready_at = time.monotonic()
         return decision
 
-    async def _decision(self) -> supervisor_half.Ready | StartFailure:
-        await first_of(self._decided, self._exited)
+    async def _decision(self, *, failed_at: float) -> supervisor_half.Ready | StartFailure:
         if not self._decided.done():
             # It has ended, but something that it started holds its stdout open.
             self._pipes[0].close()
         match self._decided.result():
             case supervisor_half.Ready() as ready:
                 return ready
-            case supervisor_half.Refused(text):
-                return self._failure(FailureKind.REFUSED, text)
-            case supervisor_half.Broken(reason):
-                return self._failure(FailureKind.PROTOCOL_BROKEN, reason)
-            case _:
+            case supervisor_half.Broken() as decision:
+                pass  # it may go on like that for ever
+            case decision:
+                # It is about to end, and may have more to say on its other pipes.
                 await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
-                if not self._exited.done():
-                    return self._failure(FailureKind.CHANNEL_CLOSED, "")
-                await self._hear_out()
-                return self._failure(FailureKind.ENDED, "")
+        ending = self._child.ending
+        if ending is not None:
+            await self._hear_out()
+        killed = ending is not None and ending.signal == signal.SIGKILL
+        return self._record.failure_after(
+            decision,
+            self.pid,
+            ending=ending,
+            memory_evidence=self._memory_kills.evidence() if killed else None,
+            failed_at=failed_at,
+        )
 
-    def _failure(self, kind: FailureKind, reason: str) -> StartFailure:
-        lines = tuple(decode_text(line) for line in self._last_lines.last(LAST_LINES))
-        return StartFailure(kind, self.pid, reason, self._child.ending, lines)
+    async def _timed_out(self, timeout: float, *, failed_at: float) -> StartFailure:
+        step = self._record.journey.step.value
+        stacks = await self._stacks()
+        reason = f"{timeout:g} seconds, in the step {step}"
+        return self._record.failure(
+            FailureKind.TIMED_OUT, self.pid, reason, failed_at=failed_at, stacks=stacks
+        )
+
+    async def _stacks(self) -> bytes:
+        """Return where the threads of the process are, where it can tell; that may end it."""
+        return b""
 
     # What it prints.
+
+    @property
+    def last_line(self) -> str:
+        """The last line that it has printed, on either pipe, shortened; "" where it printed none."""
+        last = self._last_lines.last(1)
+        return decode_text(last[0])[:LAST_LINE_LENGTH] if last else ""
 
     def _receive_stdout(self, data: bytes) -> None:
         """Take in what stdout brings: the negotiation until it is decided, then lines for the log."""
@@ -115,8 +139,10 @@ class ApplicationProcess:
         for event in self._negotiation.receive(data):
             match event:
                 case supervisor_half.Send(answer):
+                    self._record.enter(Step.HANDSHAKE, time.monotonic())
                     with suppress(BrokenPipeError):
                         os.write(self._stdin, answer)
+                    self._record.enter(Step.LOAD, time.monotonic())
                 case supervisor_half.Output(line):
                     self._print("stdout", line + b"\n")
                 case _:
@@ -131,6 +157,8 @@ class ApplicationProcess:
 
     def _print(self, stream: str, block: bytes) -> None:
         self._last_lines.add(block)
+        if self.state is State.SPAWNING:
+            self._record.add_lines(stream, block.removesuffix(b"\n").split(b"\n"))
         self._log.write(self._source, stream, block)
 
     async def _hear_out(self) -> None:
@@ -167,6 +195,13 @@ class ApplicationProcess:
         ending = self._child.wait(0)
         assert ending is not None
         self._exited.set_result(ending)
+
+
+def _application_in(request: Mapping[str, str]) -> str:
+    """Return the application's name for people."""
+    source = request.get("startup_file") or request.get("startup_module") or request.get("app_root", "")
+    attribute = request.get("startup_attribute")
+    return f"{source}:{attribute}" if attribute else source
 
 
 async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:
