@@ -10,10 +10,11 @@ import pytest
 
 from coachman.config import ApplicationLocation, ServeConfig
 from coachman.protocol.journey import Step
+from coachman.protocol.log_format import Source
 from coachman.supervisor.application_process import ApplicationProcess
 from coachman.supervisor.controlled_process import ControlledProcess
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
-from coachman.supervisor.log import Log, Source
+from coachman.supervisor.log import Log
 from coachman.supervisor.request import Role, request_for
 from coachman.supervisor.spawner import spawn, spawn_interpreter
 from coachman.unix.memory_kills import MemoryKillWatch
@@ -42,7 +43,9 @@ def failed_application(folder: Path, source: str, role: Role, *, timeout: float 
     async def start() -> StartFailure:
         log = Log(folder / "log")
         config = ServeConfig(application=ApplicationLocation(root=folder, file=file))
-        process = ControlledProcess(spawn_interpreter(folder), request_for(config, None, role), log)
+        spawned = spawn_interpreter(folder)
+        source = Source(spawned.process.child.pid)
+        process = ControlledProcess(spawned, request_for(config, None, role), source, log)
         return await failure_of(process, log, timeout)
 
     return asyncio.run(start())

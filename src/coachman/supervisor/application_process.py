@@ -14,14 +14,18 @@ from typing import Any
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
 from coachman.protocol.journey import Step
+from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import SupervisorHalf
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
-from coachman.supervisor.log import Log, Source
+from coachman.supervisor.log import Log
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
 from coachman.supervisor.start_record import StartRecord
 from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import Ending
+
+LAST_WORDS_SECONDS = 1.0
+"""How long the last words of an ended process wait for a slow log before they are taken in all the same."""
 
 ENDING_GRACE_SECONDS = 2.0
 """How long a process that has closed its stdout may take to end, before that itself is the failure."""
@@ -50,8 +54,9 @@ class ApplicationProcess:
         self._exited: asyncio.Future[Ending] = loop.create_future()
         loop.add_reader(self._child.fileno(), self._on_exit)
         self._pipes = [
-            PipeReader(spawned.stdout, self._receive_stdout),
-            PipeReader(spawned.stderr, self._lines("stderr")),
+            # Urgent until the start is decided: a slow reader of the log must not make a start time out.
+            PipeReader(spawned.stdout, self._receive_stdout, log.gate, urgent=True),
+            PipeReader(spawned.stderr, self._lines("stderr"), log.gate),
         ]
         self._stdout_lines: LineReceiver | None = None
         """What takes stdout once the start is decided."""
@@ -127,25 +132,27 @@ class ApplicationProcess:
                         os.write(self._stdin, answer)
                     self._record.enter(Step.LOAD, time.monotonic())
                 case supervisor_half.Output(line):
-                    self._print("stdout", [line])
+                    self._print("stdout", line + b"\n")
                 case _:
                     if not self._decided.done():
                         self._decided.set_result(event)
         if self._negotiation.decided:
             self._stdout_lines = self._lines("stdout", self._negotiation.rest())
+            self._pipes[0].urgent = False
 
     def _lines(self, stream: str, partial: bytes = b"") -> LineReceiver:
         return LineReceiver(partial_function(self._print, stream), partial)
 
-    def _print(self, stream: str, lines: list[bytes]) -> None:
+    def _print(self, stream: str, block: bytes) -> None:
         if self.state is State.SPAWNING:
-            self._record.add_lines(stream, lines)
-        self._log.write(self._source, stream, lines)
+            self._record.add_lines(stream, block.removesuffix(b"\n").split(b"\n"))
+        self._log.write(self._source, stream, block)
 
     async def _hear_out(self) -> None:
         """Read what an ended process has left in its pipes: its last words."""
+        deadline = time.monotonic() + LAST_WORDS_SECONDS
         for pipe in self._pipes:
-            pipe.read_available()
+            await pipe.hear_out(deadline)
 
     # The end.
 

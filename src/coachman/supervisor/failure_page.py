@@ -21,11 +21,8 @@ def _parts(failure: StartFailure, title: str) -> Iterator[str]:
     where = f"{report.file}, line {report.line}" if report is not None and report.file is not None else ""
     headline = without_markup(failure.headline) if failure.html else failure.headline
     # The line above says already that it could not be started; the cause is what the eye looks for.
-    if report is not None and report.cause:
-        headline = report.cause
-    else:
-        headline = headline[:1].upper() + headline[1:]
-    yield page.heading(title, headline, where)
+    told = report is not None and report.cause
+    yield page.heading(title, told or headline[:1].upper() + headline[1:], where)
     if sentence := advice(failure):
         yield page.hint(sentence)
     if message := (without_markup(failure.message) if failure.html else failure.message):

@@ -102,7 +102,7 @@ class Pool:
         asked_at = time.monotonic()
         spawned = await self._source.worker(slot)
         worker = self._workers[slot] = WorkerProcess(
-            slot, spawned, self._config, self._identity, self._listeners, self._log
+            slot, GENERATION, spawned, self._config, self._identity, self._listeners, self._log
         )
         try:
             await worker.start(self._config.start_timeout)
