@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coachman.protocol.lines import CUT, LINE_LIMIT, LineBlocks, LineSplitter
+from coachman.protocol.lines import CUT, LINE_LIMIT, TAIL_LIMIT, LastLines, LineBlocks, LineSplitter
 
 
 @given(
@@ -66,3 +66,21 @@ def test_a_line_of_exactly_the_limit_is_not_cut() -> None:
     assert LineBlocks().feed(line + b"\n") == line + b"\n"
     blocks = LineBlocks(line)
     assert blocks.feed(b"\n") == line + b"\n"
+
+
+def test_the_last_lines_are_those_of_all_blocks() -> None:
+    lines = LastLines()
+    lines.add(b"one\ntwo\n")
+    lines.add(b"three\n")
+    assert lines.last(2) == [b"two", b"three"]
+    assert lines.last(5) == [b"one", b"two", b"three"]
+    assert LastLines().last(5) == []
+
+
+def test_of_the_last_lines_only_so_many_bytes_are_kept() -> None:
+    lines = LastLines()
+    lines.add(b"x" * TAIL_LIMIT + b"\n")
+    lines.add(b"the end\n")
+    found = lines.last(20)
+    assert found[-1] == b"the end"
+    assert sum(len(line) + 1 for line in found) == TAIL_LIMIT

@@ -9,6 +9,9 @@ LINE_LIMIT = 1024 * 1024
 
 CUT = b" [cut here by coachman: the line is longer than 1 MiB]"
 
+TAIL_LIMIT = 16 * 1024
+"""Bytes of the last lines that a failure may quote."""
+
 
 class LineBlocks:
     """Cuts what is read from a pipe into blocks of whole lines, each line with its newline.
@@ -79,6 +82,25 @@ class LineSplitter:
     def flush(self) -> list[bytes]:
         """Return the unfinished last line, if there is one: the stream has ended."""
         return _lines_of(self._blocks.flush())
+
+
+class LastLines:
+    """Remembers the end of what was printed, in blocks of whole lines: `TAIL_LIMIT` bytes of it at most."""
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def add(self, block: bytes) -> None:
+        """Take in whole lines, each with its newline."""
+        if len(block) < TAIL_LIMIT:
+            block = self._tail + block
+        self._tail = block[-TAIL_LIMIT:]
+
+    def last(self, count: int) -> list[bytes]:
+        """Return the last `count` lines without newline, the oldest first; of an overlong one, its end."""
+        return _lines_of(self._tail)[-count:]
 
 
 def _lines_of(block: bytes) -> list[bytes]:

@@ -14,7 +14,9 @@ from typing import Any
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
 from coachman.protocol.journey import Step
+from coachman.protocol.lines import LastLines
 from coachman.protocol.log_format import Source
+from coachman.protocol.stdio import decode_text
 from coachman.protocol.supervisor_half import SupervisorHalf
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
@@ -26,6 +28,9 @@ from coachman.unix.processes import Ending
 
 LAST_WORDS_SECONDS = 1.0
 """How long the last words of an ended process wait for a slow log before they are taken in all the same."""
+
+LAST_LINE_LENGTH = 200
+"""Characters of its last line that the note about a worker's death quotes."""
 
 ENDING_GRACE_SECONDS = 2.0
 """How long a process that has closed its stdout may take to end, before that itself is the failure."""
@@ -47,6 +52,7 @@ class ApplicationProcess:
         self._log = log
         self._source = source
         self._negotiation = SupervisorHalf(request)
+        self._last_lines = LastLines()
         self._record = StartRecord(spawned.journey, _application_in(request))
         self._memory_kills = MemoryKillWatch(self.pid)
         loop = asyncio.get_running_loop()
@@ -119,6 +125,12 @@ class ApplicationProcess:
 
     # What it prints.
 
+    @property
+    def last_line(self) -> str:
+        """The last line that it has printed, on either pipe, shortened; "" where it printed none."""
+        last = self._last_lines.last(1)
+        return decode_text(last[0])[:LAST_LINE_LENGTH] if last else ""
+
     def _receive_stdout(self, data: bytes) -> None:
         """Take in what stdout brings: the negotiation until it is decided, then lines for the log."""
         if self._stdout_lines is not None:
@@ -144,6 +156,7 @@ class ApplicationProcess:
         return LineReceiver(partial_function(self._print, stream), partial)
 
     def _print(self, stream: str, block: bytes) -> None:
+        self._last_lines.add(block)
         if self.state is State.SPAWNING:
             self._record.add_lines(stream, block.removesuffix(b"\n").split(b"\n"))
         self._log.write(self._source, stream, block)

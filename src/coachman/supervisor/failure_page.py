@@ -21,8 +21,9 @@ def _parts(failure: StartFailure, title: str) -> Iterator[str]:
     where = f"{report.file}, line {report.line}" if report is not None and report.file is not None else ""
     headline = without_markup(failure.headline) if failure.html else failure.headline
     # The line above says already that it could not be started; the cause is what the eye looks for.
-    told = report is not None and report.cause
-    yield page.heading(title, told or headline[:1].upper() + headline[1:], where)
+    cause = report.cause if report is not None else ""
+    headline = cause or headline[:1].upper() + headline[1:]
+    yield page.heading(title, headline, where)
     if sentence := advice(failure):
         yield page.hint(sentence)
     if message := (without_markup(failure.message) if failure.html else failure.message):
