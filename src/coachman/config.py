@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -117,6 +118,17 @@ def locate_application(text: str, folder: Path) -> ApplicationLocation:
     return ApplicationLocation(root=folder.resolve(), module=source, attribute=attribute)
 
 
+class SpawnMethod(StrEnum):
+    """How workers come to have the application."""
+
+    AUTO = "auto"
+    """As `PRELOAD`, but as `DIRECT` where loading it leaves a thread alive."""
+    PRELOAD = "preload"
+    """It is loaded once, by the preloader, which forks the workers."""
+    DIRECT = "direct"
+    """Each worker loads it by itself."""
+
+
 class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that `coachman serve` goes by."""
 
@@ -125,6 +137,9 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     threads: int = 1
     """Application calls that one worker runs at the same time."""
+    spawn_method: SpawnMethod = SpawnMethod.AUTO
+    max_preloader_idle_time: float = 0.0
+    """Seconds after which a preloader that forks nothing is stopped, to save its memory; 0: never."""
     log_file: Path | None = None
     """None: standard output."""
     start_timeout: float = 90.0

@@ -1,11 +1,28 @@
-"""The words of the control channel between the supervisor and its workers: names of array messages.
+"""The words of the control channels between the supervisor and its processes: names of array messages.
 
-============  =============================  ====================================================
-supervisor →  ``listen URL`` + descriptor    accept on this listening socket
-supervisor →  ``drain SECONDS``              stop accepting, finish what is in hand, exit
-→ supervisor  ``stdout`` + descriptor        the read end of the pipe that the application prints to
-→ supervisor  ``drained FINISHED``           about to exit; "no" where the time was up too early
-============  =============================  ====================================================
+Every process that runs the application:
+
+============  ===============================  ====================================================
+→ supervisor  ``stdout`` + descriptor          the read end of the pipe that the application prints to
+============  ===============================  ====================================================
+
+Workers:
+
+============  ===============================  ====================================================
+supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
+supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
+→ supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
+============  ===============================  ====================================================
+
+Preloaders:
+
+============  ===============================  ====================================================
+→ supervisor  ``alive KIND WHAT``              the application left this alive when it was loaded
+supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four descriptors that follow:
+                                               stdin, stdout, stderr, control channel
+→ supervisor  ``spawned PID`` + descriptor     the worker's pidfd
+→ supervisor  ``failed REASON``                there is no worker
+============  ===============================  ====================================================
 """
 
 from typing import Final
@@ -14,3 +31,11 @@ LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"
 DRAINED: Final = "drained"
+
+ALIVE: Final = "alive"
+SPAWN: Final = "spawn"
+SPAWNED: Final = "spawned"
+FAILED: Final = "failed"
+
+THREAD: Final = "thread"
+"""The KIND of ``alive`` that a fork does not survive."""

@@ -14,6 +14,8 @@ class FailureKind(Enum):
 
     NOT_EXECUTED = auto()
     """The program could not be run at all."""
+    NOT_FORKED = auto()
+    """The preloader could not fork a worker; `pid` is the preloader's."""
     REFUSED = auto()
     """The application's side reported an error by itself."""
     ENDED = auto()
@@ -43,6 +45,8 @@ class StartFailure:
         match self.kind:
             case FailureKind.NOT_EXECUTED:
                 what = f"the application process could not be started: {self.reason}"
+            case FailureKind.NOT_FORKED:
+                what = f"the preloader (pid {self.pid}) could not fork a worker: {self.reason}"
             case FailureKind.ENDED:
                 what = f"the application process {self.pid} ended with {self.ending} before it was ready"
             case FailureKind.CHANNEL_CLOSED:

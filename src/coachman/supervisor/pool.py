@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from coachman.config import ServeConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.log import Log
-from coachman.supervisor.spawner import spawn_worker
 from coachman.supervisor.worker_process import WorkerProcess
+from coachman.supervisor.worker_source import WorkerSource
 from coachman.unix.listeners import Listener
+
+GENERATION = 1
 
 
 class Pool:
@@ -23,8 +25,9 @@ class Pool:
         self._config = config
         self._listeners = listeners
         self._log = log
+        self._source = WorkerSource(config, GENERATION, log)
         self._workers: dict[int, WorkerProcess] = {}
-        self._slots: list[asyncio.Task[None]] = []
+        self._slots: dict[int, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -34,19 +37,27 @@ class Pool:
         on its first start (a migration, say) is done before the others come. Raises `StartFailed`.
         """
         first = await self._start_worker(1)
-        self._slots.append(asyncio.create_task(self._keep(1, first)))
+        self._slots[1] = asyncio.create_task(self._keep(1, first))
         for slot in range(2, self._config.processes + 1):
-            self._slots.append(asyncio.create_task(self._keep(slot, None)))
+            self._slots[slot] = asyncio.create_task(self._keep(slot, None))
 
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
         self._stopping.set()
-        workers = list(self._workers.values())
-        for worker in workers:
-            if worker.state is State.SPAWNING:
-                worker.kill()
-        await asyncio.gather(*(worker.drain() for worker in workers if worker.state is State.READY))
-        await asyncio.gather(*self._slots)
+        ready = [worker for worker in self._workers.values() if worker.state is State.READY]
+        for slot, task in self._slots.items():
+            if slot not in {worker.slot for worker in ready}:
+                task.cancel()  # whatever it is starting is not wanted any more
+        await asyncio.gather(*(worker.drain() for worker in ready))
+        if self._slots:
+            await asyncio.wait(self._slots.values())
+        await self._source.stop()
+
+    def pids(self) -> set[int] | None:
+        """Return every process that the pool looks after; None while there may be one more."""
+        if self._source.forking:
+            return None
+        return self._source.pids | {worker.pid for worker in self._workers.values()}
 
     def kill(self) -> None:
         """Kill every worker; `stop`, under way or still to come, then ends at once."""
@@ -81,10 +92,8 @@ class Pool:
             worker = None
 
     async def _start_worker(self, slot: int) -> WorkerProcess:
-        try:
-            spawned = spawn_worker(self._config.application.root)
-        except OSError as error:
-            raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, str(error))) from error
+        asked_at = time.monotonic()
+        spawned = await self._source.worker(slot)
         worker = self._workers[slot] = WorkerProcess(slot, spawned, self._config, self._listeners, self._log)
         try:
             await worker.start(self._config.start_timeout)
@@ -94,7 +103,7 @@ class Pool:
             del self._workers[slot]
             raise
         assert worker.ready_at is not None
-        took = worker.ready_at - worker.started_at
+        took = worker.ready_at - asked_at
         self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {took:.2f} s")
         return worker
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from coachman.unix.processes import ChildProcess
 
@@ -28,13 +29,50 @@ class SpawnedProcess:
 
 
 @dataclass(frozen=True, slots=True)
-class SpawnedWorker:
-    """A worker process, and the supervisor's end of its control channel, which goes with it."""
+class ControlledSpawn:
+    """A process, and the supervisor's end of its control channel, which goes with it."""
 
     process: SpawnedProcess
     control: socket.socket
-    control_fd: int
-    """The number under which the process finds its own end of `control`."""
+    control_fd: int | None
+    """The number under which the process finds its own end of `control`; None where it knows by itself."""
+
+
+class Pipes:
+    """The three pipes of a process that is about to be, and both ends of each.
+
+    As a context manager it closes the child's ends when it is left, and ours too unless `keep` was called.
+    """
+
+    def __init__(self) -> None:
+        self.ours: tuple[int, ...] = ()
+        """Our ends of stdin, stdout and stderr, in this order."""
+        self.childs: tuple[int, ...] = ()
+        self._ours = ExitStack()
+        self._childs = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            for child_writes in (False, True, True):
+                read_end, write_end = os.pipe()
+                ours, childs = (read_end, write_end) if child_writes else (write_end, read_end)
+                self._ours.callback(os.close, ours)
+                self._childs.callback(os.close, childs)
+                self.ours += (ours,)
+                self.childs += (childs,)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._childs.close()
+        self._ours.close()
+
+    def keep(self, child: ChildProcess) -> SpawnedProcess:
+        """Hand our ends over to the caller, with the process at the other ends."""
+        self._ours.pop_all()
+        return SpawnedProcess(child, *self.ours)
 
 
 def spawn(
@@ -49,24 +87,13 @@ def spawn(
     The process leads a group and a session of its own: a Ctrl-C in the supervisor's terminal does not reach
     it, and whatever it starts can be ended together with it. It inherits `pass_fds`, which stay the caller's.
     """
-    with ExitStack() as on_error, ExitStack() as childs_ends:
-
-        def pipe(*, child_writes: bool) -> tuple[int, int]:
-            """Return our end and the child's."""
-            ends = os.pipe()
-            ours, childs = ends if child_writes else ends[::-1]
-            on_error.callback(os.close, ours)
-            childs_ends.callback(os.close, childs)
-            return ours, childs
-
-        stdin, childs_stdin = pipe(child_writes=False)
-        stdout, childs_stdout = pipe(child_writes=True)
-        stderr, childs_stderr = pipe(child_writes=True)
+    with Pipes() as pipes:
+        stdin, stdout, stderr = pipes.childs
         process = subprocess.Popen(
             command,
-            stdin=childs_stdin,
-            stdout=childs_stdout,
-            stderr=childs_stderr,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
             cwd=folder,
             env=environment,
             start_new_session=True,
@@ -74,20 +101,18 @@ def spawn(
         )
         # From here on ChildProcess reaps it: Popen must neither wait for it nor complain that nobody did.
         process.returncode = 0
-        on_error.pop_all()
-        return SpawnedProcess(ChildProcess(process.pid), stdin, stdout, stderr)
+        return pipes.keep(ChildProcess(process.pid))
 
 
-def spawn_worker(folder: Path) -> SpawnedWorker:
-    """Start a worker in a fresh interpreter; raise OSError where that is not possible."""
+def spawn_interpreter(folder: Path) -> ControlledSpawn:
+    """Start `coachman.worker` in a fresh interpreter; raise OSError where that is not possible."""
     control, childs_control = socket.socketpair()
-    try:
-        # -P: the application's folder must not shadow what the wrapper itself imports.
-        command = [sys.executable, "-P", "-m", "coachman.worker"]
-        process = spawn(command, folder, pass_fds=[childs_control.fileno()])
-        return SpawnedWorker(process, control, childs_control.fileno())
-    except BaseException:
-        control.close()
-        raise
-    finally:
-        childs_control.close()
+    with childs_control:
+        try:
+            control_fd = childs_control.fileno()
+            # -P: the application's folder must not shadow what the wrapper itself imports.
+            command = [sys.executable, "-P", "-m", "coachman.worker"]
+            return ControlledSpawn(spawn(command, folder, pass_fds=[control_fd]), control, control_fd)
+        except BaseException:
+            control.close()
+            raise

@@ -10,6 +10,8 @@ from contextlib import ExitStack
 from coachman.config import ServeConfig
 from coachman.supervisor.log import Log
 from coachman.supervisor.pool import Pool
+from coachman.supervisor.strays import Strays
+from coachman.unix.adoption import become_subreaper
 from coachman.unix.listeners import Listener
 from coachman.unix.signals import signal_name
 
@@ -23,6 +25,8 @@ async def serve(config: ServeConfig) -> None:
     worker does not become ready. Whatever happens, no process and no socket file is left when it returns.
     """
     with ExitStack() as on_end:
+        # Workers that the preloader forks are to be children of this process, as is what they leave behind.
+        become_subreaper()
         listeners = []
         for address in config.addresses:
             listeners.append(listener := Listener.bind(address))
@@ -30,6 +34,8 @@ async def serve(config: ServeConfig) -> None:
         log = Log(config.log_file)
         on_end.callback(log.close)
         pool = Pool(config, listeners, log)
+        strays = Strays(pool.pids, log)
+        on_end.callback(strays.close)
         stop = StopSignals(pool, log)
         on_end.callback(stop.close)
 
@@ -52,6 +58,7 @@ async def serve(config: ServeConfig) -> None:
             starting.cancel()
             await asyncio.wait([starting])
             await pool.stop()
+            strays.end()
         _announce(log, "stopped")
 
 

@@ -1,4 +1,4 @@
-"""A worker as the supervisor has it: an application process with a control channel."""
+"""A worker as the supervisor has it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,29 @@ from coachman.errors import ChannelError
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import control
 from coachman.protocol.supervisor_half import Ready
-from coachman.supervisor.application_process import (
-    ENDING_GRACE_SECONDS,
-    ApplicationProcess,
-    first_of,
-)
-from coachman.supervisor.log import Log, Source
-from coachman.supervisor.pipes import PipeReader
-from coachman.supervisor.spawner import SpawnedWorker
-from coachman.unix.async_channel import AsyncMessageChannel
+from coachman.supervisor.application_process import ENDING_GRACE_SECONDS, first_of
+from coachman.supervisor.controlled_process import ControlledProcess
+from coachman.supervisor.log import Log
+from coachman.supervisor.request import Role, request_for
+from coachman.supervisor.spawner import ControlledSpawn
 from coachman.unix.listeners import Listener
-from coachman.unix.processes import Ending
-
-HEARING_SECONDS = 1.0
-"""How long the control channel of an ended process may stay open before what is left of it is given up."""
 
 
-class WorkerProcess(ApplicationProcess):
+class WorkerProcess(ControlledProcess):
     """A worker in a slot of the pool, serving on `listeners` once it is ready."""
 
     def __init__(
         self,
         slot: int,
-        spawned: SpawnedWorker,
+        spawned: ControlledSpawn,
         config: ServeConfig,
         listeners: Sequence[Listener],
         log: Log,
     ) -> None:
-        pid = spawned.process.child.pid
-        super().__init__(spawned.process, _request(config, spawned.control_fd), Source(pid), log)
+        super().__init__(spawned, request_for(config, Role.WORKER), log)
         self.slot = slot
         self._config = config
         self._listeners = listeners
-        self._control = AsyncMessageChannel(spawned.control)
-        self._conversation = asyncio.create_task(self._converse())
 
     async def start(self, timeout: float) -> Ready:
         """See the worker through its start, as any application process; it gets the listening sockets."""
@@ -67,46 +56,10 @@ class WorkerProcess(ApplicationProcess):
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
 
-    async def ended(self) -> Ending:
-        """Wait for the worker to end; reap it, end what it left behind, and close every descriptor."""
-        ending = await super().ended()
-        self._control.close()
-        return ending
-
-    async def _converse(self) -> None:
-        """Take in what the worker says, until it closes the channel."""
-        with suppress(ChannelError):
-            async for message in self._control:
-                match message:
-                    case [control.STDOUT]:
-                        fd = await self._control.recv_io(negotiate=False)
-                        if fd is not None:
-                            self._pipes.append(PipeReader(fd, self._lines("stdout")))
-                    case [control.DRAINED, "no"]:
-                        self._log.note(
-                            f"worker {self.slot} (pid {self.pid}) gave up requests that took too long"
-                        )
-
-    async def _hear_out(self) -> None:
-        # The conversation ends by itself, unless something that outlived the process holds the channel open.
-        await first_of(self._conversation, timeout=HEARING_SECONDS)
-        self._conversation.cancel()
-        await super()._hear_out()
-
-
-def _request(config: ServeConfig, control_fd: int) -> dict[str, str]:
-    """Return the fields that the wrapper is sent."""
-    application = config.application
-    request = {
-        "app_root": str(application.root),
-        "app_type": "wsgi",
-        "startup_attribute": application.attribute,
-        "control_fd": str(control_fd),
-        "threads": str(config.threads),
-        "start_timeout": f"{config.start_timeout:g}",
-    }
-    if application.file is not None:
-        request["startup_file"] = str(application.file)
-    if application.module is not None:
-        request["startup_module"] = application.module
-    return request
+    async def _receive(self, message: list[str]) -> None:
+        match message:
+            case [control.DRAINED, finished]:
+                if finished == "no":
+                    self._log.note(f"worker {self.slot} (pid {self.pid}) gave up requests that took too long")
+                # It serves no more; a thread of the application may keep the process for ever.
+                asyncio.get_running_loop().call_later(ENDING_GRACE_SECONDS, self.kill)

@@ -1,43 +1,26 @@
-"""What ends a worker whose supervisor is gone, even while the application keeps every other thread busy."""
+"""What ends a worker whose supervisor is gone, whatever it is doing at that moment."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
-import threading
-from collections.abc import Callable, Iterable
-
-GRACE_SECONDS = 0.5
-"""How long a worker without a supervisor may go on with what it has in hand."""
 
 
-class OrphanGuard:
-    """Watches descriptors whose other end only the supervisor holds; a hang-up on any means that it is gone.
+def end_with_writer_of(pipe: int) -> None:
+    """Have this process's group killed when the last writer of `pipe` is gone, or has written to it again.
 
-    The process, which has to lead its group, gets `GRACE_SECONDS` from then on to end by itself. After that
-    the whole group is killed, with everything that the application started.
+    The process has to lead its group; what the application started goes with it. The kernel does it
+    (F_SETSIG and F_SETOWN in fcntl(2)): a thread that watches would wait for the interpreter as long as C
+    code holds it, would not run in a process that is stopped, and would be one thread too many before a fork.
+    PR_SET_PDEATHSIG would leave the children. `pipe` has to stay open.
     """
-
-    def __init__(self, fds: Iterable[int]) -> None:
-        self._poll = select.poll()
-        for fd in fds:
-            self._poll.register(fd, 0)  # hang-ups are always reported, and nothing else is wanted
-        self._on_orphaned: Callable[[], None] | None = None
-        self._thread = threading.Thread(target=self._watch, name="orphan-guard", daemon=True)
-
-    def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
-
-    def call(self, on_orphaned: Callable[[], None]) -> None:
-        """Have `on_orphaned` called, in the guard's thread, when the supervisor is gone."""
-        self._on_orphaned = on_orphaned
-
-    def _watch(self) -> None:
-        self._poll.poll()
-        if self._on_orphaned is not None:
-            self._on_orphaned()
-            # Whether the rest of the process ends is seen by this thread ending with it.
-            threading.Event().wait(GRACE_SECONDS)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    # From here on the kernel tells; what happened before has to be looked for.
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN)
+    if poll.poll(0):
         os.killpg(0, signal.SIGKILL)

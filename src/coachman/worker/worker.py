@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
-from coachman.worker.orphan_guard import GRACE_SECONDS
 from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
+
+ORPHAN_DRAIN_SECONDS = 0.5
+"""How long a worker may go on once its supervisor has closed the control channel; the kernel is faster."""
 
 
 class Worker(AbstractServer):
@@ -63,12 +65,8 @@ class Worker(AbstractServer):
         """Drain; the signal may have come in the middle of anything, so the loop does it."""
         self._engine.call_soon(lambda: self._engine.drain(SELF_DRAIN_SECONDS))
 
-    def orphaned(self) -> None:
-        """Drain because the supervisor is gone. May be called in any thread."""
-        self._engine.call_soon(lambda: self._engine.drain(GRACE_SECONDS))
-
     def _on_control(self) -> None:
         self.dispatch_pending()
         if self.done:
             self._engine.remove_reader(self.client.fileno())
-            self._engine.drain(GRACE_SECONDS)
+            self._engine.drain(ORPHAN_DRAIN_SECONDS)

@@ -63,6 +63,10 @@ class Wrapper:
         """Report that the start failed; closes the channel's output."""
         self._report(self._half.error(text))
 
+    def close(self) -> None:
+        """Give up the channel's input, in a process that was forked and has a channel of its own."""
+        os.close(self.stdin)
+
     def _report(self, data: bytes) -> None:
         self._write(data)
         os.close(self._channel)

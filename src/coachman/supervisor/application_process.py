@@ -1,0 +1,167 @@
+"""An application process as the supervisor has it: the process, its three pipes, its start and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial as partial_function
+from typing import Any
+
+from coachman.policy.lifecycle import Event, State, next_state
+from coachman.protocol import supervisor_half
+from coachman.protocol.stdio import decode_text
+from coachman.protocol.supervisor_half import SupervisorHalf
+from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.log import Log, Source
+from coachman.supervisor.pipes import LineReceiver, PipeReader
+from coachman.supervisor.spawner import SpawnedProcess
+from coachman.unix.processes import Ending
+
+LAST_LINES = 20
+"""How many lines a failure quotes of what a process printed."""
+
+ENDING_GRACE_SECONDS = 2.0
+"""How long a process that has closed its stdout may take to end, before that itself is the failure."""
+
+
+class ApplicationProcess:
+    """A process on the stdio channel, from the moment it runs until it is reaped.
+
+    It owns everything in `spawned`. `ended` has to be awaited to the end: it reaps and closes.
+    """
+
+    def __init__(self, spawned: SpawnedProcess, request: Mapping[str, str], source: Source, log: Log) -> None:
+        self.pid = spawned.child.pid
+        self.state = State.SPAWNING
+        self.started_at = time.monotonic()
+        self.ready_at: float | None = None
+        self._child = spawned.child
+        self._stdin = spawned.stdin
+        self._log = log
+        self._source = source
+        self._negotiation = SupervisorHalf(request)
+        self._last_lines: deque[bytes] = deque(maxlen=LAST_LINES)
+        loop = asyncio.get_running_loop()
+        self._decided: asyncio.Future[supervisor_half.Event] = loop.create_future()
+        self._exited: asyncio.Future[Ending] = loop.create_future()
+        loop.add_reader(self._child.fileno(), self._on_exit)
+        self._pipes = [
+            PipeReader(spawned.stdout, self._receive_stdout),
+            PipeReader(spawned.stderr, self._lines("stderr")),
+        ]
+        self._stdout_lines: LineReceiver | None = None
+        """What takes stdout once the start is decided."""
+
+    # The start.
+
+    async def start(self, timeout: float) -> supervisor_half.Ready:
+        """See the process through its start, for so many seconds at most; return what it says of itself.
+
+        Raises `StartFailed` where that fails, with the process killed; `ended` is still to be awaited then.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                decision = await self._decision()
+        except TimeoutError:
+            step = self._negotiation.step.name.lower()
+            decision = self._failure(FailureKind.TIMED_OUT, f"{timeout:g} seconds, in the step {step}")
+        if isinstance(decision, StartFailure):
+            self.kill()
+            raise StartFailed(decision)
+        self.state = next_state(self.state, Event.READY)
+        self.ready_at = time.monotonic()
+        return decision
+
+    async def _decision(self) -> supervisor_half.Ready | StartFailure:
+        await first_of(self._decided, self._exited)
+        if not self._decided.done():
+            # It has ended, but something that it started holds its stdout open.
+            self._pipes[0].close()
+        match self._decided.result():
+            case supervisor_half.Ready() as ready:
+                return ready
+            case supervisor_half.Refused(text):
+                return self._failure(FailureKind.REFUSED, text)
+            case supervisor_half.Broken(reason):
+                return self._failure(FailureKind.PROTOCOL_BROKEN, reason)
+            case _:
+                await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+                if not self._exited.done():
+                    return self._failure(FailureKind.CHANNEL_CLOSED, "")
+                await self._hear_out()
+                return self._failure(FailureKind.ENDED, "")
+
+    def _failure(self, kind: FailureKind, reason: str) -> StartFailure:
+        lines = tuple(decode_text(line) for line in self._last_lines)
+        return StartFailure(kind, self.pid, reason, self._child.ending, lines)
+
+    # What it prints.
+
+    def _receive_stdout(self, data: bytes) -> None:
+        """Take in what stdout brings: the negotiation until it is decided, then lines for the log."""
+        if self._stdout_lines is not None:
+            self._stdout_lines(data)
+            return
+        for event in self._negotiation.receive(data):
+            match event:
+                case supervisor_half.Send(answer):
+                    with suppress(BrokenPipeError):
+                        os.write(self._stdin, answer)
+                case supervisor_half.Output(line):
+                    self._print("stdout", [line])
+                case _:
+                    if not self._decided.done():
+                        self._decided.set_result(event)
+        if self._negotiation.decided:
+            self._stdout_lines = self._lines("stdout", self._negotiation.rest())
+
+    def _lines(self, stream: str, partial: bytes = b"") -> LineReceiver:
+        return LineReceiver(partial_function(self._print, stream), partial)
+
+    def _print(self, stream: str, lines: list[bytes]) -> None:
+        self._last_lines.extend(lines)
+        self._log.write(self._source, stream, lines)
+
+    async def _hear_out(self) -> None:
+        """Read what an ended process has left in its pipes: its last words."""
+        for pipe in self._pipes:
+            pipe.read_available()
+
+    # The end.
+
+    def kill(self) -> None:
+        """Kill the process and everything in its group."""
+        if self.state is not State.GONE and self._child.ending is None:
+            # The group exists as long as its leader is not reaped, and nobody but us reaps it.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def ended(self) -> Ending:
+        """Wait for the process to end; reap it, end what it left behind, and close every descriptor."""
+        await first_of(self._exited)
+        self.state = next_state(self.state, Event.EXIT)
+        await self._hear_out()
+        for pipe in self._pipes:
+            pipe.close()
+        os.close(self._stdin)
+        self._child.close()
+        return self._exited.result()
+
+    def _on_exit(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._child.fileno())
+        # What it started and left behind goes with it, while its zombie still keeps the group's number.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        ending = self._child.wait(0)
+        assert ending is not None
+        self._exited.set_result(ending)
+
+
+async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:
+    """Wait until one of them is done, or the time is up; unlike awaiting them, this never cancels any."""
+    await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)

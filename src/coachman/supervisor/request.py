@@ -1,0 +1,32 @@
+"""What an application process is told when it starts: the fields of the request on the stdio channel."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from coachman.config import ServeConfig
+
+
+class Role(StrEnum):
+    """What a process of ours is to be."""
+
+    WORKER = "worker"
+    PRELOADER = "preloader"
+
+
+def request_for(config: ServeConfig, role: Role) -> dict[str, str]:
+    """Return the fields that the wrapper of a process is sent."""
+    application = config.application
+    request = {
+        "app_root": str(application.root),
+        "app_type": "wsgi",
+        "role": role.value,
+        "startup_attribute": application.attribute,
+        "threads": str(config.threads),
+        "start_timeout": f"{config.start_timeout:g}",
+    }
+    if application.file is not None:
+        request["startup_file"] = str(application.file)
+    if application.module is not None:
+        request["startup_module"] = application.module
+    return request

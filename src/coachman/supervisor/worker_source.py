@@ -1,0 +1,122 @@
+"""Where workers come from: a preloader that forks them, or a fresh interpreter for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from coachman.config import ServeConfig, SpawnMethod
+from coachman.protocol import control
+from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.log import Log
+from coachman.supervisor.preloader_process import PreloaderProcess
+from coachman.supervisor.spawner import ControlledSpawn, spawn_interpreter
+
+
+class WorkerSource:
+    """Gives processes that are to become workers, by the configured spawn method.
+
+    A preloader that has died, or was stopped because nobody needed it, is started again with the next worker.
+    """
+
+    def __init__(self, config: ServeConfig, generation: int, log: Log) -> None:
+        self._config = config
+        self._generation = generation
+        self._log = log
+        self._direct = config.spawn_method is SpawnMethod.DIRECT
+        self._preloader: PreloaderProcess | None = None
+        """The one that is ready to fork."""
+        self._preloaders: dict[int, PreloaderProcess] = {}
+        """Every one that is not reaped, by pid."""
+        self._ends: set[asyncio.Task[None]] = set()
+        self._lock = asyncio.Lock()
+        self._idle_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def pids(self) -> set[int]:
+        """The preloaders that this source looks after."""
+        return set(self._preloaders)
+
+    @property
+    def forking(self) -> bool:
+        """True while there may be a worker of which nobody knows yet."""
+        return any(preloader.forking for preloader in self._preloaders.values())
+
+    async def worker(self, slot: int) -> ControlledSpawn:
+        """Return a process for `slot`; raise `StartFailed` where there is none."""
+        if not self._direct:
+            async with self._lock:
+                preloader = self._preloader or await self._start_preloader()
+                if preloader is not None:
+                    self._rest_later()
+                    return await preloader.fork(slot, self._generation)
+        return self._execute()
+
+    async def stop(self) -> None:
+        """Stop the preloader, if there is one, and wait until all have ended."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        self._stop_preloader()
+        if self._ends:
+            await asyncio.wait(self._ends)
+
+    async def _start_preloader(self) -> PreloaderProcess | None:
+        """Start it; return None, and never try again, where what was left alive forbids forking."""
+        preloader = PreloaderProcess(self._execute(), self._config, self._log)
+        self._preloaders[preloader.pid] = preloader
+        self._in_background(self._see_to_its_end(preloader))
+        try:
+            await preloader.start(self._config.start_timeout)
+        except BaseException:
+            preloader.kill()
+            raise
+        for _, what in preloader.leftovers:
+            self._log.note(f"loading the application left alive: {what}")
+        threads = any(kind == control.THREAD for kind, _ in preloader.leftovers)
+        if threads and self._config.spawn_method is SpawnMethod.AUTO:
+            self._log.note("a fork does not take threads along: every worker loads the application by itself")
+            self._direct = True
+            self._in_background(preloader.stop())
+            return None
+        took = (preloader.ready_at or 0.0) - preloader.started_at
+        self._log.note(f"the preloader (pid {preloader.pid}) is ready after {took:.2f} s")
+        self._preloader = preloader
+        return preloader
+
+    async def _see_to_its_end(self, preloader: PreloaderProcess) -> None:
+        ending = await preloader.ended()
+        del self._preloaders[preloader.pid]
+        if self._preloader is preloader:
+            self._preloader = None
+            what = f"the preloader (pid {preloader.pid}) ended with {ending}"
+            self._log.note(f"{what}; the next worker gets a fresh one")
+
+    def _rest_later(self) -> None:
+        """Stop the preloader once it has had nothing to do for the configured time."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        seconds = self._config.max_preloader_idle_time
+        if seconds > 0:
+            self._idle_timer = asyncio.get_running_loop().call_later(seconds, self._rest)
+
+    def _rest(self) -> None:
+        if self._preloader is not None and not self._lock.locked():
+            self._log.note(f"the preloader (pid {self._preloader.pid}) is stopped: it has had nothing to do")
+            self._stop_preloader()
+
+    def _stop_preloader(self) -> None:
+        preloader, self._preloader = self._preloader, None
+        if preloader is not None:
+            self._in_background(preloader.stop())
+
+    def _in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._ends.add(task)
+        task.add_done_callback(self._ends.discard)
+
+    def _execute(self) -> ControlledSpawn:
+        try:
+            return spawn_interpreter(self._config.application.root)
+        except OSError as error:
+            raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, str(error))) from error

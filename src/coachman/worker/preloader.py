@@ -1,0 +1,121 @@
+"""The preloader: an AbstractServer that has the application loaded and forks workers on request."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from coachman import hooks
+from coachman.protocol import control
+from coachman.server.abstract_server import AbstractServer
+from coachman.worker.leftovers import Leftover
+
+REPORT_SIZE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a forked worker is told by the preloader; everything else it negotiates by itself."""
+
+    slot: str
+    generation: str
+    control_fd: int
+
+
+class Preloader(AbstractServer):
+    """Forks workers until the supervisor is gone.
+
+    `start_synchronously` returns in two kinds of process: in the preloader at its end, and in each worker
+    that was forked, which then finds its `place` set and has the descriptors 0, 1 and 2 that it was given.
+    """
+
+    def __init__(self, leftovers: Iterable[Leftover], on_ready: Callable[[], None]) -> None:
+        self.place: Place | None = None
+        self._leftovers = list(leftovers)
+        self._on_ready = on_ready
+        self.define_message_handler(control.SPAWN, "spawn")
+
+    def initialize_server(self) -> None:
+        """Tell what is alive, then that workers can be forked."""
+        for leftover in self._leftovers:
+            self.send_to_client(control.ALIVE, leftover.kind, leftover.what)
+        # What is loaded is here to stay: the collector must not touch, and so copy, the pages that the
+        # workers share.
+        gc.collect()
+        gc.freeze()
+        self._on_ready()
+
+    def spawn(self, slot: str, generation: str) -> None:
+        """Fork a worker onto the four descriptors that follow the message; send the supervisor its pidfd."""
+        with ExitStack() as received:
+            fds = []
+            for _ in range(4):
+                fd = self.client.recv_io(negotiate=False)
+                if fd is None:
+                    return  # the end of the stream, which the main loop sees as well
+                received.callback(os.close, fd)
+                fds.append(fd)
+            try:
+                hooks.run_before_fork()
+                for stream in (sys.stdout, sys.stderr):
+                    with suppress(
+                        AttributeError, OSError, ValueError
+                    ):  # closed or replaced by the application
+                        stream.flush()  # or both processes would write what is buffered
+                forked = _fork_twice()
+            except Exception as error:  # the application's hook, or no process to be had
+                traceback.print_exc()
+                self.send_to_client(control.FAILED, f"{type(error).__name__}: {error}")
+                return
+            if forked == "worker":
+                for number, fd in enumerate(fds[:3]):
+                    os.dup2(fd, number)
+                self.place = Place(slot, generation, os.dup(fds[3]))
+                self.quit_main()
+                return
+        pid, pidfd = forked
+        try:
+            self.send_to_client(control.SPAWNED, pid)
+            self.client.send_io(pidfd, negotiate=False)
+        finally:
+            os.close(pidfd)
+
+
+def _fork_twice() -> tuple[int, int] | Literal["worker"]:
+    """Fork a process whose parent is not this one but, once this returns, the nearest subreaper.
+
+    Returns its pid and pidfd, which the caller owns, in this process, and "worker" in the new one, which
+    leads a process group. Raises OSError where there is no process to be had.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        between = os.fork()
+        if between == 0:
+            # In the process between: nothing of what the preloader would do on its way out may happen here.
+            try:
+                os.setsid()
+                pid = os.fork()
+                if pid:
+                    # Before the supervisor can know it: it signals the worker by its group.
+                    os.setpgid(pid, pid)
+                    socket.send_fds(theirs, [str(pid).encode()], [os.pidfd_open(pid)])
+            except BaseException as error:
+                with suppress(OSError):
+                    theirs.send(f"{type(error).__name__}: {error}".encode())
+                os._exit(1)
+            if pid:
+                os._exit(0)
+            return "worker"
+        theirs.close()
+        report, fds, _, _ = socket.recv_fds(ours, REPORT_SIZE, 1)
+        os.waitpid(between, 0)  # when it is gone, the worker has its new parent
+    if not fds:
+        raise OSError(f"the worker could not be forked: {report.decode(errors='replace') or 'no report'}")
+    return int(report), fds[0]
