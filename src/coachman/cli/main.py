@@ -8,6 +8,7 @@ from importlib.metadata import version
 import click
 
 from coachman.cli.serve import serve
+from coachman.cli.spawn import spawn
 from coachman.errors import CoachmanError
 
 
@@ -18,6 +19,7 @@ def coachman() -> None:
 
 
 coachman.add_command(serve)
+coachman.add_command(spawn)
 
 
 def main() -> None:

@@ -15,9 +15,10 @@ from typing import Any
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
 from coachman.protocol.stdio import decode_text
-from coachman.protocol.supervisor_half import SupervisorHalf
+from coachman.protocol.supervisor_half import Step, SupervisorHalf
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log, Source
+from coachman.supervisor.pipe_writer import PipeWriter
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
 from coachman.unix.processes import Ending
@@ -27,6 +28,9 @@ LAST_LINES = 20
 
 ENDING_GRACE_SECONDS = 2.0
 """How long a process that has closed its stdout may take to end, before that itself is the failure."""
+
+STDERR_GRACE_SECONDS = 2.0
+"""How long stderr is read on for the report after a start has failed, before the process is killed."""
 
 
 class ApplicationProcess:
@@ -41,7 +45,7 @@ class ApplicationProcess:
         self.started_at = time.monotonic()
         self.ready_at: float | None = None
         self._child = spawned.child
-        self._stdin = spawned.stdin
+        self._stdin = PipeWriter(spawned.stdin)
         self._log = log
         self._source = source
         self._negotiation = SupervisorHalf(request)
@@ -49,10 +53,12 @@ class ApplicationProcess:
         loop = asyncio.get_running_loop()
         self._decided: asyncio.Future[supervisor_half.Event] = loop.create_future()
         self._exited: asyncio.Future[Ending] = loop.create_future()
+        self._stderr_ended: asyncio.Future[None] = loop.create_future()
+        self._stderr_lines = self._lines("stderr")
         loop.add_reader(self._child.fileno(), self._on_exit)
         self._pipes = [
             PipeReader(spawned.stdout, self._receive_stdout),
-            PipeReader(spawned.stderr, self._lines("stderr")),
+            PipeReader(spawned.stderr, self._receive_stderr),
         ]
         self._stdout_lines: LineReceiver | None = None
         """What takes stdout once the start is decided."""
@@ -68,8 +74,7 @@ class ApplicationProcess:
             async with asyncio.timeout(timeout):
                 decision = await self._decision()
         except TimeoutError:
-            step = self._negotiation.step.name.lower()
-            decision = self._failure(FailureKind.TIMED_OUT, f"{timeout:g} seconds, in the step {step}")
+            decision = self._timed_out(timeout)
         if isinstance(decision, StartFailure):
             self.kill()
             raise StartFailed(decision)
@@ -84,17 +89,41 @@ class ApplicationProcess:
             self._pipes[0].close()
         match self._decided.result():
             case supervisor_half.Ready() as ready:
-                return ready
+                objection = self._objection_to(ready)
+                return await self._reported(FailureKind.PROTOCOL_BROKEN, objection) if objection else ready
             case supervisor_half.Refused(text):
-                return self._failure(FailureKind.REFUSED, text)
+                return await self._reported(FailureKind.REFUSED, text)
             case supervisor_half.Broken(reason):
-                return self._failure(FailureKind.PROTOCOL_BROKEN, reason)
+                return await self._reported(FailureKind.PROTOCOL_BROKEN, reason)
             case _:
                 await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
                 if not self._exited.done():
                     return self._failure(FailureKind.CHANNEL_CLOSED, "")
                 await self._hear_out()
                 return self._failure(FailureKind.ENDED, "")
+
+    def _objection_to(self, ready: supervisor_half.Ready) -> str:
+        """Say what is wrong with what the process reports of itself, "" where nothing is."""
+        return ""
+
+    async def _reported(self, kind: FailureKind, reason: str) -> StartFailure:
+        """Return a failure that stdout told of, once stderr has been heard on it."""
+        # A process that has closed both is about to end, and how it does belongs to the report.
+        awaited = [self._exited] if self._pipes[0].ended else [self._exited, self._stderr_ended]
+        await first_of(*awaited, timeout=STDERR_GRACE_SECONDS)
+        await self._hear_out()
+        if kind is FailureKind.PROTOCOL_BROKEN and self._exited.done():
+            reason = f"{reason}; it ended with {self._exited.result()}"
+        return self._failure(kind, reason)
+
+    def _timed_out(self, timeout: float) -> StartFailure:
+        step = self._negotiation.step
+        if step is Step.ERROR_TEXT:
+            # It has said why it failed, and then neither ended nor closed its stdout.
+            (refused,) = self._negotiation.receive(b"")
+            assert isinstance(refused, supervisor_half.Refused)
+            return self._failure(FailureKind.REFUSED, refused.text)
+        return self._failure(FailureKind.TIMED_OUT, f"{timeout:g} seconds, in the step {step.name.lower()}")
 
     def _failure(self, kind: FailureKind, reason: str) -> StartFailure:
         lines = tuple(decode_text(line) for line in self._last_lines)
@@ -110,8 +139,7 @@ class ApplicationProcess:
         for event in self._negotiation.receive(data):
             match event:
                 case supervisor_half.Send(answer):
-                    with suppress(BrokenPipeError):
-                        os.write(self._stdin, answer)
+                    self._stdin.write(answer)
                 case supervisor_half.Output(line):
                     self._print("stdout", [line])
                 case _:
@@ -119,6 +147,11 @@ class ApplicationProcess:
                         self._decided.set_result(event)
         if self._negotiation.decided:
             self._stdout_lines = self._lines("stdout", self._negotiation.rest())
+
+    def _receive_stderr(self, data: bytes) -> None:
+        self._stderr_lines(data)
+        if not data:
+            self._stderr_ended.set_result(None)
 
     def _lines(self, stream: str, partial: bytes = b"") -> LineReceiver:
         return LineReceiver(partial_function(self._print, stream), partial)
@@ -148,7 +181,7 @@ class ApplicationProcess:
         await self._hear_out()
         for pipe in self._pipes:
             pipe.close()
-        os.close(self._stdin)
+        self._stdin.close()
         self._child.close()
         return self._exited.result()
 
