@@ -129,6 +129,18 @@ class SpawnMethod(StrEnum):
     """Each worker loads it by itself."""
 
 
+class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the system and the environment of an application's processes are to be."""
+
+    user: str | None = None
+    group: str | None = None
+    umask: int | None = None
+    limits: tuple[str, ...] = ()
+    """Resource limits, each as ``NAME=SOFT`` or ``NAME=SOFT:HARD``."""
+    variables: dict[str, str] = {}
+    """Environment variables, over those that coachman itself was started with."""
+
+
 class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that `coachman serve` goes by."""
 
@@ -137,6 +149,9 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     processes: int = 1
     threads: int = 1
     """Application calls that one worker runs at the same time."""
+    environment: str = "production"
+    """What kind of place this is: "development" or "production", or a word of the person's own."""
+    process: ProcessSettings = ProcessSettings()
     spawn_method: SpawnMethod = SpawnMethod.AUTO
     max_preloader_idle_time: float = 0.0
     """Seconds after which a preloader that forks nothing is stopped, to save its memory; 0: never."""

@@ -8,12 +8,39 @@ from pathlib import Path
 
 import click
 
-from coachman.config import ServeConfig, SpawnMethod, locate_application, parse_address
+from coachman.config import ProcessSettings, ServeConfig, SpawnMethod, locate_application, parse_address
 from coachman.errors import ApplicationError
 from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.supervisor import serve as serve_until_stopped
+from coachman.unix.limits import parse_limit
 
 DEFAULT_BIND = "127.0.0.1:8000"
+
+
+def parse_umask(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
+    """Read an octal umask."""
+    if text is None:
+        return None
+    try:
+        value = int(text, 8)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0o777:
+        raise click.BadParameter(f"{text!r} is not an octal number from 000 to 777")
+    return value
+
+
+def parse_variables(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    """Read NAME=VALUE pairs."""
+    variables = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not name or not separator:
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE")
+        variables[name] = value
+    return variables
 
 
 @click.command()
@@ -54,6 +81,30 @@ DEFAULT_BIND = "127.0.0.1:8000"
     default=0.0,
     help="Stop a preloader that has forked nothing for so long, to save its memory. Default: never.",
 )
+@click.option("--user", metavar="NAME", help="Run the application as this user; for root.")
+@click.option("--group", metavar="NAME", help="Run the application with this group; for root.")
+@click.option("--umask", metavar="OCTAL", callback=parse_umask, help="The application's umask: 027, say.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=SOFT[:HARD]",
+    help="A resource limit of the application's processes: nofile=4096, say. May be given several times.",
+)
+@click.option(
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=parse_variables,
+    help="An environment variable for the application; may be given several times.",
+)
+@click.option(
+    "--environment",
+    default="production",
+    show_default=True,
+    help="What kind of place this is, for the application to know: COACHMAN_ENVIRONMENT.",
+)
 @click.option(
     "--log-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -66,6 +117,12 @@ def serve(
     threads: int,
     spawn_method: str,
     max_preloader_idle_time: float,
+    user: str | None,
+    group: str | None,
+    umask: int | None,
+    limits: tuple[str, ...],
+    variables: dict[str, str],
+    environment: str,
     log_file: Path | None,
 ) -> None:
     """Serve APP until Ctrl-C or SIGTERM.
@@ -80,6 +137,14 @@ def serve(
         threads=threads,
         spawn_method=SpawnMethod(spawn_method),
         max_preloader_idle_time=max_preloader_idle_time,
+        environment=environment,
+        process=ProcessSettings(
+            user=user,
+            group=group,
+            umask=umask,
+            limits=tuple(str(parse_limit(text)) for text in limits),
+            variables=variables,
+        ),
         log_file=log_file,
     )
     try:

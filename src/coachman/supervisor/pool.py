@@ -11,6 +11,7 @@ from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
 from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.log import Log
+from coachman.supervisor.spawner import Account
 from coachman.supervisor.worker_process import WorkerProcess
 from coachman.supervisor.worker_source import WorkerSource
 from coachman.unix.listeners import Listener
@@ -21,11 +22,14 @@ GENERATION = 1
 class Pool:
     """Keeps a worker in every slot, until it is stopped. One task for each slot."""
 
-    def __init__(self, config: ServeConfig, listeners: Sequence[Listener], log: Log) -> None:
+    def __init__(
+        self, config: ServeConfig, account: Account, listeners: Sequence[Listener], log: Log
+    ) -> None:
         self._config = config
+        self._identity = account.identity
         self._listeners = listeners
         self._log = log
-        self._source = WorkerSource(config, GENERATION, log)
+        self._source = WorkerSource(config, account, GENERATION, log)
         self._workers: dict[int, WorkerProcess] = {}
         self._slots: dict[int, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
@@ -94,7 +98,9 @@ class Pool:
     async def _start_worker(self, slot: int) -> WorkerProcess:
         asked_at = time.monotonic()
         spawned = await self._source.worker(slot)
-        worker = self._workers[slot] = WorkerProcess(slot, spawned, self._config, self._listeners, self._log)
+        worker = self._workers[slot] = WorkerProcess(
+            slot, spawned, self._config, self._identity, self._listeners, self._log
+        )
         try:
             await worker.start(self._config.start_timeout)
         except BaseException:

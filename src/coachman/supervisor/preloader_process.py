@@ -16,6 +16,7 @@ from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
 from coachman.supervisor.request import Role, request_for
 from coachman.supervisor.spawner import ControlledSpawn, Pipes
+from coachman.unix.identity import Identity
 from coachman.unix.processes import ChildProcess
 
 STOP_SECONDS = 3.0
@@ -25,9 +26,12 @@ STOP_SECONDS = 3.0
 class PreloaderProcess(ControlledProcess):
     """A process that has the application loaded and forks workers from it."""
 
-    def __init__(self, spawned: ControlledSpawn, config: ServeConfig, log: Log) -> None:
-        super().__init__(spawned, request_for(config, Role.PRELOADER), log)
+    def __init__(
+        self, spawned: ControlledSpawn, config: ServeConfig, identity: Identity | None, log: Log
+    ) -> None:
+        super().__init__(spawned, request_for(config, identity, Role.PRELOADER), log)
         self._config = config
+        self._identity = identity
         self._one_at_a_time = asyncio.Lock()
         self._reply: asyncio.Future[ChildProcess | str] | None = None
         self.forking = False
@@ -41,7 +45,7 @@ class PreloaderProcess(ControlledProcess):
             self.forking = True
             ours, theirs = socket.socketpair()
             try:
-                with theirs, Pipes() as pipes:
+                with theirs, Pipes(self._identity) as pipes:
                     child = await self._ask(slot, generation, [*pipes.childs, theirs.fileno()])
                     return ControlledSpawn(pipes.keep(child), ours, None)
             except BaseException:

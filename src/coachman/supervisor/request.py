@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from coachman.config import ServeConfig
+from coachman.unix.identity import Identity
 
 
 class Role(StrEnum):
@@ -14,17 +15,24 @@ class Role(StrEnum):
     PRELOADER = "preloader"
 
 
-def request_for(config: ServeConfig, role: Role) -> dict[str, str]:
+def request_for(config: ServeConfig, identity: Identity | None, role: Role) -> dict[str, str]:
     """Return the fields that the wrapper of a process is sent."""
     application = config.application
     request = {
         "app_root": str(application.root),
         "app_type": "wsgi",
+        "environment": config.environment,
         "role": role.value,
         "startup_attribute": application.attribute,
         "threads": str(config.threads),
         "start_timeout": f"{config.start_timeout:g}",
     }
+    if config.process.limits:
+        request["limits"] = ",".join(config.process.limits)
+    if identity is not None:
+        request["user"], request["group"] = identity.user, identity.group
+        request["uid"], request["gid"] = str(identity.uid), str(identity.gid)
+        request["groups"] = ",".join(map(str, identity.groups))
     if application.file is not None:
         request["startup_file"] = str(application.file)
     if application.module is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from coachman.unix.identity import Identity
 from coachman.unix.processes import ChildProcess
 
 
@@ -29,6 +30,19 @@ class SpawnedProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """Who a process is to run as."""
+
+    identity: Identity | None = None
+    """None: who we are."""
+    umask: int | None = None
+    """None: ours."""
+
+
+OUR_OWN = Account()
+
+
+@dataclass(frozen=True, slots=True)
 class ControlledSpawn:
     """A process, and the supervisor's end of its control channel, which goes with it."""
 
@@ -39,12 +53,13 @@ class ControlledSpawn:
 
 
 class Pipes:
-    """The three pipes of a process that is about to be, and both ends of each.
+    """The three pipes of a process that is about to be, and both ends of each; `owner` may open them by name.
 
     As a context manager it closes the child's ends when it is left, and ours too unless `keep` was called.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Identity | None) -> None:
+        self._owner = owner
         self.ours: tuple[int, ...] = ()
         """Our ends of stdin, stdout and stderr, in this order."""
         self.childs: tuple[int, ...] = ()
@@ -60,6 +75,9 @@ class Pipes:
                 self._childs.callback(os.close, childs)
                 self.ours += (ours,)
                 self.childs += (childs,)
+                if self._owner is not None:
+                    # Or the process could not open /dev/stdout and /dev/stderr, as some loggers do.
+                    os.fchown(childs, self._owner.uid, self._owner.gid)
         except BaseException:
             self.__exit__()
             raise
@@ -80,6 +98,7 @@ def spawn(
     folder: Path,
     *,
     environment: Mapping[str, str] | None = None,
+    account: Account = OUR_OWN,
     pass_fds: Sequence[int] = (),
 ) -> SpawnedProcess:
     """Execute `command` with the working directory `folder`; raise OSError where that is not possible.
@@ -87,7 +106,8 @@ def spawn(
     The process leads a group and a session of its own: a Ctrl-C in the supervisor's terminal does not reach
     it, and whatever it starts can be ended together with it. It inherits `pass_fds`, which stay the caller's.
     """
-    with Pipes() as pipes:
+    identity = account.identity
+    with Pipes(identity) as pipes:
         stdin, stdout, stderr = pipes.childs
         process = subprocess.Popen(
             command,
@@ -96,6 +116,10 @@ def spawn(
             stderr=stderr,
             cwd=folder,
             env=environment,
+            user=None if identity is None else identity.uid,
+            group=None if identity is None else identity.gid,
+            extra_groups=None if identity is None else identity.groups,
+            umask=-1 if account.umask is None else account.umask,
             start_new_session=True,
             pass_fds=pass_fds,
         )
@@ -104,7 +128,9 @@ def spawn(
         return pipes.keep(ChildProcess(process.pid))
 
 
-def spawn_interpreter(folder: Path) -> ControlledSpawn:
+def spawn_interpreter(
+    folder: Path, *, environment: Mapping[str, str] | None = None, account: Account = OUR_OWN
+) -> ControlledSpawn:
     """Start `coachman.worker` in a fresh interpreter; raise OSError where that is not possible."""
     control, childs_control = socket.socketpair()
     with childs_control:
@@ -112,7 +138,8 @@ def spawn_interpreter(folder: Path) -> ControlledSpawn:
             control_fd = childs_control.fileno()
             # -P: the application's folder must not shadow what the wrapper itself imports.
             command = [sys.executable, "-P", "-m", "coachman.worker"]
-            return ControlledSpawn(spawn(command, folder, pass_fds=[control_fd]), control, control_fd)
+            process = spawn(command, folder, environment=environment, account=account, pass_fds=[control_fd])
+            return ControlledSpawn(process, control, control_fd)
         except BaseException:
             control.close()
             raise

@@ -10,8 +10,10 @@ from contextlib import ExitStack
 from coachman.config import ServeConfig
 from coachman.supervisor.log import Log
 from coachman.supervisor.pool import Pool
+from coachman.supervisor.spawner import Account
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
+from coachman.unix.identity import find_identity
 from coachman.unix.listeners import Listener
 from coachman.unix.signals import signal_name
 
@@ -27,13 +29,16 @@ async def serve(config: ServeConfig) -> None:
     with ExitStack() as on_end:
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
+        settings = config.process
+        identity = find_identity(settings.user, settings.group)
         listeners = []
         for address in config.addresses:
             listeners.append(listener := Listener.bind(address))
             on_end.callback(listener.close)
         log = Log(config.log_file)
         on_end.callback(log.close)
-        pool = Pool(config, listeners, log)
+        account = Account(identity, settings.umask)
+        pool = Pool(config, account, listeners, log)
         strays = Strays(pool.pids, log)
         on_end.callback(strays.close)
         stop = StopSignals(pool, log)

@@ -16,6 +16,7 @@ from coachman.supervisor.controlled_process import ControlledProcess
 from coachman.supervisor.log import Log
 from coachman.supervisor.request import Role, request_for
 from coachman.supervisor.spawner import ControlledSpawn
+from coachman.unix.identity import Identity
 from coachman.unix.listeners import Listener
 
 
@@ -27,10 +28,11 @@ class WorkerProcess(ControlledProcess):
         slot: int,
         spawned: ControlledSpawn,
         config: ServeConfig,
+        identity: Identity | None,
         listeners: Sequence[Listener],
         log: Log,
     ) -> None:
-        super().__init__(spawned, request_for(config, Role.WORKER), log)
+        super().__init__(spawned, request_for(config, identity, Role.WORKER), log)
         self.slot = slot
         self._config = config
         self._listeners = listeners

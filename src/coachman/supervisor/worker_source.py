@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
+from importlib.metadata import version
 from typing import Any
 
 from coachman.config import ServeConfig, SpawnMethod
+from coachman.policy.environment import account_environment, application_environment
 from coachman.protocol import control
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
 from coachman.supervisor.preloader_process import PreloaderProcess
-from coachman.supervisor.spawner import ControlledSpawn, spawn_interpreter
+from coachman.supervisor.spawner import Account, ControlledSpawn, spawn_interpreter
 
 
 class WorkerSource:
@@ -20,8 +23,10 @@ class WorkerSource:
     A preloader that has died, or was stopped because nobody needed it, is started again with the next worker.
     """
 
-    def __init__(self, config: ServeConfig, generation: int, log: Log) -> None:
+    def __init__(self, config: ServeConfig, account: Account, generation: int, log: Log) -> None:
         self._config = config
+        self._account = account
+        self._environment = _environment(config, account, generation)
         self._generation = generation
         self._log = log
         self._direct = config.spawn_method is SpawnMethod.DIRECT
@@ -63,7 +68,7 @@ class WorkerSource:
 
     async def _start_preloader(self) -> PreloaderProcess | None:
         """Start it; return None, and never try again, where what was left alive forbids forking."""
-        preloader = PreloaderProcess(self._execute(), self._config, self._log)
+        preloader = PreloaderProcess(self._execute(), self._config, self._account.identity, self._log)
         self._preloaders[preloader.pid] = preloader
         self._in_background(self._see_to_its_end(preloader))
         try:
@@ -117,6 +122,27 @@ class WorkerSource:
 
     def _execute(self) -> ControlledSpawn:
         try:
-            return spawn_interpreter(self._config.application.root)
+            return spawn_interpreter(
+                self._config.application.root, environment=self._environment, account=self._account
+            )
         except OSError as error:
-            raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, str(error))) from error
+            reason = str(error)
+            if isinstance(error, PermissionError) and self._account.identity is not None:
+                user = self._account.identity.user
+                reason += f"; the user {user!r} has to be allowed into every folder on the way there"
+            raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, reason)) from error
+
+
+def _environment(config: ServeConfig, account: Account, generation: int) -> dict[str, str]:
+    identity = account.identity
+    told = {
+        "VERSION": version("coachman"),
+        "APP_ROOT": str(config.application.root),
+        "ENVIRONMENT": config.environment,
+        "GENERATION": str(generation),
+        "SPAWN_METHOD": config.spawn_method.value,
+    }
+    who = {}
+    if identity is not None:
+        who = account_environment(user=identity.user, home=identity.home, shell=identity.shell)
+    return application_environment(os.environ, account=who, configured=config.process.variables, told=told)

@@ -12,6 +12,7 @@ from coachman import hooks
 from coachman.protocol import control
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
+from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import Application, describe_load_failure, load_application
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
@@ -38,6 +39,8 @@ def main() -> int:
         return 1
     request = stage.request
     try:
+        check_account(request)
+        set_limits(request)
         with Origins() as origins:
             application = load_application(
                 root=request["app_root"],

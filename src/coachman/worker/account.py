@@ -1,0 +1,35 @@
+"""What is settled before any application code runs: who this process is, and what it may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from coachman.errors import ApplicationError
+from coachman.unix.limits import parse_limit, set_own_limit
+
+
+def check_account(request: Mapping[str, str]) -> None:
+    """Compare user and groups with the fields `uid`, `gid` and `groups`, where the request has them.
+
+    Raises `ApplicationError` where they differ: code that was to run with less power must not run at all.
+    """
+    if "uid" not in request:
+        return
+    uid, gid = int(request["uid"]), int(request["gid"])
+    groups = {int(group) for group in request["groups"].split(",")}
+    is_so = (set(os.getresuid()), set(os.getresgid()), set(os.getgroups()) | {gid})
+    if is_so != ({uid}, {gid}, groups | {gid}):
+        raise ApplicationError(
+            f"this process was to run as user {uid} with the groups {sorted(groups | {gid})}, "
+            f"but runs as {os.getresuid()} with {os.getresgid()} and {sorted(os.getgroups())}"
+        )
+
+
+def set_limits(request: Mapping[str, str]) -> None:
+    """Set the resource limits in the field `limits`; raise `ApplicationError` where one is refused."""
+    for text in filter(None, request.get("limits", "").split(",")):
+        try:
+            set_own_limit(parse_limit(text))
+        except OSError as error:
+            raise ApplicationError(str(error)) from None
