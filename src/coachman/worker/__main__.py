@@ -17,6 +17,7 @@ from coachman.worker.application import Application, describe_load_failure, load
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.preloader import Preloader
+from coachman.worker.standard_streams import Redirections, fill_gaps
 from coachman.worker.worker import Worker
 from coachman.worker.wrapper import SupervisorGone, Wrapper
 from coachman.worker.wsgi.engine import Engine
@@ -38,6 +39,7 @@ def main() -> int:
     except SupervisorGone:
         return 1
     request = stage.request
+    redirections = Redirections()
     try:
         check_account(request)
         set_limits(request)
@@ -54,7 +56,9 @@ def main() -> int:
     if request["role"] == "worker":
         return work(stage, application)
 
+    fill_gaps()
     leftovers = find_leftovers(origins, own_fds={stage.control.fileno()})
+    redirections.keep()
     preloader = Preloader(leftovers, lambda: stage.wrapper.ready([]))
     preloader.start_synchronously(stage.control)
     if preloader.place is None:
@@ -62,9 +66,11 @@ def main() -> int:
     # From here on this is a worker, forked with the application loaded: it goes through the same start.
     stage.wrapper.close()
     try:
-        return work(enter(preloader.place.control_fd), application)
+        stage = enter(preloader.place.control_fd)
     except SupervisorGone:
         return 1
+    redirections.restore()
+    return work(stage, application)
 
 
 def enter(control_fd: int | None = None) -> Stage:
@@ -100,6 +106,7 @@ def work(stage: Stage, application: Application) -> int:
     except BaseException as error:  # the application's own code, as in main
         stage.wrapper.error(describe_load_failure(error))
         return 1
+    fill_gaps()
     threads = int(stage.request["threads"])
 
     def on_listening(address: str) -> None:

@@ -16,6 +16,7 @@ from coachman import hooks
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.worker.leftovers import Leftover
+from coachman.worker.standard_streams import fill_gaps
 
 REPORT_SIZE = 4096
 
@@ -64,6 +65,7 @@ class Preloader(AbstractServer):
                 fds.append(fd)
             try:
                 hooks.run_before_fork()
+                fill_gaps()
                 for stream in (sys.stdout, sys.stderr):
                     with suppress(
                         AttributeError, OSError, ValueError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 
 from coachman.errors import CoachmanError
 from coachman.protocol.stdio import AdvertisedSocket
@@ -51,8 +52,9 @@ class Wrapper:
         os.dup2(write_end, 1)
         os.close(write_end)
         # Python buffers what goes to a pipe in blocks; a log wants every line when it is printed.
-        if sys.stdout is not None:
-            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a TextIOWrapper here
+        # In a forked worker the application may have closed or replaced the stream, and then it knows why.
+        with suppress(AttributeError, OSError, ValueError):
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, normally
         return read_end
 
     def ready(self, sockets: Iterable[AdvertisedSocket]) -> None:

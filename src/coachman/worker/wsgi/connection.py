@@ -8,13 +8,13 @@ connection back by arming it in the loop; nothing may touch it after that.
 from __future__ import annotations
 
 import socket
-import sys
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
 from select import EPOLLIN, EPOLLOUT, POLLOUT, poll
 from typing import TYPE_CHECKING
 
+from coachman.worker.standard_streams import report
 from coachman.worker.wsgi.environ import Environ, build_environ
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
 from coachman.worker.wsgi.response import Response, date_line
@@ -110,7 +110,7 @@ class Connection:
         except BadRequest as refusal:
             self._refusal = refusal
         except OSError as error:  # the temporary file of a large body
-            print(f"cannot keep the request body of {self._describe_peer()}: {error}", file=sys.stderr)
+            report(f"cannot keep the request body of {self._describe_peer()}: {error}")
             self._refusal = BadRequest("507 Insufficient Storage", str(error))
         if parser.complete or parser.awaits_continue or self._refusal is not None:
             if self._engine.oneshot:
@@ -238,7 +238,7 @@ class Connection:
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
         self._closing = True
-        print(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}", file=sys.stderr)
+        report(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
         self._send(_error_response(refusal.status))
 
     def _end_request(self) -> None:
@@ -337,7 +337,7 @@ class Connection:
             subject = (
                 f"{request.method.decode()} {request.target.decode('latin-1')} from {self._describe_peer()}: "
             )
-        print(subject + what, file=sys.stderr, flush=True)
+        report(subject + what)
 
 
 def _without_own_frames(error: BaseException) -> BaseException:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import sys
 import threading
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from queue import SimpleQueue
 from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, epoll
 from typing import Any, TypeAlias
 
+from coachman.worker.standard_streams import lift, report
 from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.environ import Environ, base_environ
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
@@ -174,11 +174,12 @@ class Engine:
         # One at a time: what is left wakes the sibling workers as well.
         try:
             sock, address = listener.accept()
+            sock = lift(sock)
         except BlockingIOError:
             return  # a sibling was faster
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                print(f"cannot accept connections for now: {error}", file=sys.stderr)
+                report(f"cannot accept connections for now: {error}")
                 self._rest_from_accepting()
             return  # anything else is the fate of one connection (accept(2), "Error handling")
         sock.setblocking(False)
