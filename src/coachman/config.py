@@ -95,6 +95,10 @@ def locate_application(text: str, folder: Path) -> ApplicationLocation:
     `ConfigurationError` where `text` is a path at which there is nothing to start.
     """
     path = folder / text
+    if "\n" in str(path):
+        raise ConfigurationError(
+            f"{str(path)!r} has a line break in it, for which the start protocol has no room"
+        )
     if path.is_dir():
         for name in STARTUP_FILES:
             if (path / name).is_file():

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Final, Self
 
 COMMAND: Final = Path(sys.executable).with_name("coachman")
-MARK: Final = "COACHMAN_SERVE_UNDER_TEST"
+MARK: Final = "SERVE_UNDER_TEST"
 
 
 class CoachmanServe:
@@ -28,14 +28,25 @@ class CoachmanServe:
     variable of the environment by which they are found.
     """
 
-    def __init__(self, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str | Path,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        redirections: str = "",
+    ) -> None:
+        """Run it with `arguments` in `folder` (None: the current one), with additions to the environment.
+
+        `redirections` are a shell's, such as "2>&-".
+        """
         self._mark = f"{MARK}={uuid.uuid4()}"
         name, _, value = self._mark.partition("=")
         self._process = subprocess.Popen(
-            [COMMAND, "serve", *arguments],
+            ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", COMMAND, "serve", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            cwd=folder,
             env={**os.environ, **(environment or {}), name: value},
             start_new_session=True,
         )
@@ -75,19 +86,23 @@ class CoachmanServe:
         with self._news:
             return self._text
 
-    def wait_for_output(self, pattern: str, timeout: float = 30) -> re.Match[str]:
-        """Return the first match in the output, or fail: at its end, or after `timeout` seconds."""
+    def wait_for_output(self, pattern: str, timeout: float = 30, after: int = 0) -> re.Match[str]:
+        """Return the first match in the output, or fail: at its end, or after `timeout` seconds.
+
+        Leaves out the first `after` characters: the length of `output()` at an earlier moment.
+        """
         with self._news:
-            self._news.wait_for(lambda: self._ended or re.search(pattern, self._text), timeout)
-            match = re.search(pattern, self._text)
+            self._news.wait_for(lambda: self._ended or re.search(pattern, self._text[after:]), timeout)
+            match = re.search(pattern, self._text[after:])
             if match is None:
                 why = "its output has ended" if self._ended else f"{timeout} seconds have passed"
                 raise AssertionError(f"no {pattern!r} from coachman serve, and {why}:\n{self._text}")
             return match
 
     def worker_pids(self) -> set[int]:
-        """Return the pids of the supervisor's children."""
-        return children(self.pid)
+        """Return the pids of the supervisor's children that are not preloaders."""
+        preloaders = re.findall(r"the preloader \(pid (\d+)\) is ready", self.output())
+        return children(self.pid) - {int(pid) for pid in preloaders}
 
     def processes(self) -> set[int]:
         """Return the pids of the supervisor and of all that descends from it, wherever it is in the tree."""
@@ -96,6 +111,30 @@ class CoachmanServe:
     def wait(self, timeout: float = 30) -> int:
         """Return the exit status of the supervisor once it ends (negative: the signal that ended it)."""
         return self._process.wait(timeout)
+
+    def outcome(self, timeout: float = 30) -> tuple[int, str]:
+        """Return the exit status and all of the output, once it has ended. Fails where a process is left."""
+        status = self.wait(timeout)
+        with self._news:
+            assert self._news.wait_for(lambda: self._ended, timeout), "something holds its output open"
+        assert not (left := self.processes()), f"left behind: {left}\n{self._text}"
+        return status, self._text
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the supervisor."""
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill the supervisor, as kill -9 does, and reap it."""
+        self._process.kill()
+        self._process.wait()
+
+    def ready_workers(self, count: int) -> list[int]:
+        """Return the pids of the first `count` workers that became ready, in the order of their slots."""
+        pids = [
+            self.wait_for_output(rf"worker {slot} \(pid (\d+)\) is ready") for slot in range(1, count + 1)
+        ]
+        return [int(pid[1]) for pid in pids]
 
     def stop(self, timeout: float = 15) -> int:
         """Send SIGTERM, after `timeout` seconds SIGKILL, and return the exit status."""

@@ -88,6 +88,16 @@ def test_what_follows_a_last_request_is_ignored() -> None:
     assert not request.keep_alive
 
 
+def test_a_long_pipeline_is_not_taken_for_long_headers() -> None:
+    requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3000
+    parser = RequestParser()
+    parser.feed(requests[:HEADER_LIMIT])  # ends within a head
+    assert not parser.between_requests
+    parser.feed(requests[HEADER_LIMIT : HEADER_LIMIT + 1])
+    parser.feed(requests[HEADER_LIMIT + 1 :])
+    assert len(parser.complete) == 3000
+
+
 @pytest.mark.parametrize(
     ("head", "kept"),
     [

@@ -10,6 +10,7 @@ import click
 from coachman.cli.serve import serve
 from coachman.cli.spawn import spawn
 from coachman.errors import CoachmanError
+from coachman.unix.standard_descriptors import keep_standard_descriptors
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,6 +25,7 @@ coachman.add_command(spawn)
 
 def main() -> None:
     """Run the command line. Exit status 0: done; 1: it failed, and stderr says why; 2: wrong usage."""
+    keep_standard_descriptors()  # started without them, a socket would get the number, and then the log
     try:
         coachman()
     except CoachmanError as error:

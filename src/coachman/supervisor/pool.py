@@ -89,7 +89,8 @@ class Pool:
             served_for = time.monotonic() - worker.ready_at
             if self._stopping.is_set():
                 break
-            failures = failures_after_death(failures, served_for=served_for)
+            if not worker.drained:
+                failures = failures_after_death(failures, served_for=served_for)
             self._log.note(
                 f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s; replacing it"
             )

@@ -36,6 +36,8 @@ class WorkerProcess(ControlledProcess):
         self.slot = slot
         self._config = config
         self._listeners = listeners
+        self.drained = False
+        """It has said that it has ended its work: somebody told it to."""
 
     async def start(self, timeout: float) -> Ready:
         """See the worker through its start, as any application process; it gets the listening sockets."""
@@ -61,6 +63,7 @@ class WorkerProcess(ControlledProcess):
     async def _receive(self, message: list[str]) -> None:
         match message:
             case [control.DRAINED, finished]:
+                self.drained = True
                 if finished == "no":
                     self._log.note(f"worker {self.slot} (pid {self.pid}) gave up requests that took too long")
                 # It serves no more; a thread of the application may keep the process for ever.

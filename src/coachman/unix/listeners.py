@@ -24,6 +24,7 @@ class Listener:
     def __init__(self, sock: socket.socket, address: Address) -> None:
         self.sock = sock
         self.address = address
+        self._file = _identity(address)
 
     @classmethod
     def bind(cls, address: Address) -> Listener:
@@ -66,11 +67,20 @@ class Listener:
         return cls(sock, address)
 
     def close(self) -> None:
-        """Stop listening in this process and remove the socket file."""
+        """Stop listening in this process; remove the socket file, unless another server has replaced it."""
         self.sock.close()
-        if isinstance(self.address, UnixAddress):
+        if isinstance(self.address, UnixAddress) and self._file == _identity(self.address):
             with suppress(FileNotFoundError):
                 self.address.path.unlink()
+
+
+def _identity(address: Address) -> tuple[int, int] | None:
+    """Return what tells a socket file from a later one in its place; None where there is none."""
+    if isinstance(address, UnixAddress):
+        with suppress(OSError):
+            found = os.stat(address.path)
+            return found.st_dev, found.st_ino
+    return None
 
 
 def _remove_stale_socket(address: UnixAddress) -> None:

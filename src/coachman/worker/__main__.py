@@ -12,12 +12,12 @@ from coachman import hooks
 from coachman.protocol import control
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
+from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import Application, describe_load_failure, load_application
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.preloader import Preloader
-from coachman.worker.standard_streams import Redirections, fill_gaps
 from coachman.worker.worker import Worker
 from coachman.worker.wrapper import SupervisorGone, Wrapper
 from coachman.worker.wsgi.engine import Engine
@@ -35,11 +35,10 @@ class Stage:
 def main() -> int:
     """Negotiate, load the application, then be a preloader or a worker; return the exit status."""
     try:
-        stage = enter()
+        stage = enter(Wrapper.take_over(), control_fd=None)
     except SupervisorGone:
         return 1
     request = stage.request
-    redirections = Redirections()
     try:
         check_account(request)
         set_limits(request)
@@ -53,32 +52,29 @@ def main() -> int:
     except BaseException as error:  # the application's own code, which may also raise SystemExit
         stage.wrapper.error(describe_load_failure(error))
         return 1
+    keep_standard_descriptors()
     if request["role"] == "worker":
         return work(stage, application)
 
-    fill_gaps()
     leftovers = find_leftovers(origins, own_fds={stage.control.fileno()})
-    redirections.keep()
     preloader = Preloader(leftovers, lambda: stage.wrapper.ready([]))
     preloader.start_synchronously(stage.control)
-    if preloader.place is None:
+    place = preloader.place
+    if place is None:
         return 0
     # From here on this is a worker, forked with the application loaded: it goes through the same start.
-    stage.wrapper.close()
+    wrapper = Wrapper.in_fork(stage.wrapper, place.stdin, place.stdout, place.stderr)
     try:
-        stage = enter(preloader.place.control_fd)
+        return work(enter(wrapper, place.control), application)
     except SupervisorGone:
         return 1
-    redirections.restore()
-    return work(stage, application)
 
 
-def enter(control_fd: int | None = None) -> Stage:
+def enter(wrapper: Wrapper, control_fd: int | None) -> Stage:
     """Go through the start up to where the application comes in.
 
     `control_fd` is the control channel; None: the request names it. Raises `SupervisorGone`.
     """
-    wrapper = Wrapper()
     request = wrapper.negotiate()
     if control_fd is None:
         control_fd = int(request["control_fd"])
@@ -106,7 +102,7 @@ def work(stage: Stage, application: Application) -> int:
     except BaseException as error:  # the application's own code, as in main
         stage.wrapper.error(describe_load_failure(error))
         return 1
-    fill_gaps()
+    keep_standard_descriptors()
     threads = int(stage.request["threads"])
 
     def on_listening(address: str) -> None:

@@ -15,26 +15,32 @@ from typing import Literal
 from coachman import hooks
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
+from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.leftovers import Leftover
-from coachman.worker.standard_streams import fill_gaps
 
 REPORT_SIZE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a forked worker is told by the preloader; everything else it negotiates by itself."""
+    """What a forked worker is given by the preloader; everything else it negotiates by itself.
+
+    It owns the descriptors.
+    """
 
     slot: str
     generation: str
-    control_fd: int
+    stdin: int
+    stdout: int
+    stderr: int
+    control: int
 
 
 class Preloader(AbstractServer):
     """Forks workers until the supervisor is gone.
 
     `start_synchronously` returns in two kinds of process: in the preloader at its end, and in each worker
-    that was forked, which then finds its `place` set and has the descriptors 0, 1 and 2 that it was given.
+    that was forked, which then finds its `place` set.
     """
 
     def __init__(self, leftovers: Iterable[Leftover], on_ready: Callable[[], None]) -> None:
@@ -65,7 +71,7 @@ class Preloader(AbstractServer):
                 fds.append(fd)
             try:
                 hooks.run_before_fork()
-                fill_gaps()
+                keep_standard_descriptors()
                 for stream in (sys.stdout, sys.stderr):
                     with suppress(
                         AttributeError, OSError, ValueError
@@ -77,9 +83,8 @@ class Preloader(AbstractServer):
                 self.send_to_client(control.FAILED, f"{type(error).__name__}: {error}")
                 return
             if forked == "worker":
-                for number, fd in enumerate(fds[:3]):
-                    os.dup2(fd, number)
-                self.place = Place(slot, generation, os.dup(fds[3]))
+                received.pop_all()
+                self.place = Place(slot, generation, *fds)
                 self.quit_main()
                 return
         pid, pidfd = forked

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
@@ -15,6 +17,23 @@ SELF_DRAIN_SECONDS = 30.0
 
 ORPHAN_DRAIN_SECONDS = 0.5
 """How long a worker may go on once its supervisor has closed the control channel; the kernel is faster."""
+
+
+@contextmanager
+def _waking_upon_signals(fd: int) -> Iterator[None]:
+    """Have a byte written to `fd` upon every signal that has a handler.
+
+    Without it, a signal that comes between the interpreter's last look and epoll_wait(2) is handled when
+    something else wakes the loop.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no signal is handled here
+        return
+    before = signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
 
 
 class Worker(AbstractServer):
@@ -38,7 +57,8 @@ class Worker(AbstractServer):
         """Run the engine, with the control channel as one of the things it waits for."""
         engine, channel = self._engine, self.client.fileno()
         engine.add_reader(channel, self._on_control)
-        finished = engine.run()
+        with _waking_upon_signals(engine.wakeup_fd):
+            finished = engine.run()
         if not self.done:
             engine.remove_reader(channel)
             self.send_to_client(control.DRAINED, "yes" if finished else "no")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from select import EPOLLIN, EPOLLOUT, POLLOUT, poll
 from typing import TYPE_CHECKING
 
-from coachman.worker.standard_streams import report
+from coachman.worker.complaints import complain
 from coachman.worker.wsgi.environ import Environ, build_environ
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
 from coachman.worker.wsgi.response import Response, date_line
@@ -63,8 +63,8 @@ class Connection:
         self._environ = environ
         """What the environments of all its requests have in common."""
         self._parser = RequestParser()
-        self._armed = 0
-        """What the loop waits for; 0 while a thread has the connection."""
+        self._armed = EPOLLIN
+        """What the loop waits for; 0 while a thread has the connection. The loop begins by itself."""
         self._out: deque[bytes | memoryview] = deque()
         """Bytes that the kernel has not taken yet."""
         self._request: Request | None = None
@@ -83,6 +83,18 @@ class Connection:
     def idle(self) -> bool:
         """True while the connection waits for the first byte of a request. Only the loop's thread may ask."""
         return self._armed == EPOLLIN and self._parser.between_requests
+
+    def close_if_idle(self) -> None:
+        """Close a connection on which nothing of a request has come. Only the loop's thread may call."""
+        if self.idle and not self._has_unread():
+            self.close()
+
+    def _has_unread(self) -> bool:
+        """Return whether the kernel has bytes for us, of which the loop then knows as well."""
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def on_event(self, events: int) -> None:
         """What the loop calls when the peer has sent something or can take more."""
@@ -110,7 +122,7 @@ class Connection:
         except BadRequest as refusal:
             self._refusal = refusal
         except OSError as error:  # the temporary file of a large body
-            report(f"cannot keep the request body of {self._describe_peer()}: {error}")
+            complain(f"cannot keep the request body of {self._describe_peer()}: {error}")
             self._refusal = BadRequest("507 Insufficient Storage", str(error))
         if parser.complete or parser.awaits_continue or self._refusal is not None:
             if self._engine.oneshot:
@@ -238,7 +250,7 @@ class Connection:
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
         self._closing = True
-        report(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
+        complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
         self._send(_error_response(refusal.status))
 
     def _end_request(self) -> None:
@@ -337,7 +349,7 @@ class Connection:
             subject = (
                 f"{request.method.decode()} {request.target.decode('latin-1')} from {self._describe_peer()}: "
             )
-        report(subject + what)
+        complain(subject + what)
 
 
 def _without_own_frames(error: BaseException) -> BaseException:

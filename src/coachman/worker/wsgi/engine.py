@@ -14,11 +14,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from queue import SimpleQueue
 from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, epoll
 from typing import Any, TypeAlias
 
-from coachman.worker.standard_streams import lift, report
+from coachman.unix.standard_descriptors import above_standard
+from coachman.worker.complaints import complain
 from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.environ import Environ, base_environ
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
@@ -56,7 +58,9 @@ class Engine:
         self._listeners: list[socket.socket] = []
         self._accepting_again_at: float | None = None
         self._soon: deque[Callable[[], None]] = deque()
-        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        # A pipe and no eventfd: that does not take the single bytes which the interpreter writes.
+        self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        """Any byte written to `wakeup_fd` wakes the loop: it is made for `signal.set_wakeup_fd`."""
         self.add_reader(self._wakeup, self._run_soon)
         self._waiting: SimpleQueue[Connection | None] = SimpleQueue()
         self._pool: list[threading.Thread] = []
@@ -82,7 +86,8 @@ class Engine:
     def call_soon(self, function: Callable[[], None]) -> None:
         """Have the loop call `function`. Safe in any thread and in signal handlers."""
         self._soon.append(function)
-        os.eventfd_write(self._wakeup, 1)
+        with suppress(BlockingIOError):  # full of other reasons to wake up
+            os.write(self.wakeup_fd, b"\0")
 
     def drain(self, seconds: float) -> None:
         """Accept no more, finish what is in hand, and end `run` then, at the latest after `seconds`."""
@@ -139,6 +144,7 @@ class Engine:
             listener.close()
         self._epoll.close()
         os.close(self._wakeup)
+        os.close(self.wakeup_fd)
         return True
 
     # What connections call.
@@ -174,12 +180,13 @@ class Engine:
         # One at a time: what is left wakes the sibling workers as well.
         try:
             sock, address = listener.accept()
-            sock = lift(sock)
+            # A request may have closed 0, 1 or 2, and what the application prints must not go to this peer.
+            sock = above_standard(sock)
         except BlockingIOError:
             return  # a sibling was faster
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                report(f"cannot accept connections for now: {error}")
+                complain(f"cannot accept connections for now: {error}")
                 self._rest_from_accepting()
             return  # anything else is the fate of one connection (accept(2), "Error handling")
         sock.setblocking(False)
@@ -220,11 +227,12 @@ class Engine:
 
     def _close_idle(self) -> None:
         with self.giving_back:
-            for connection in [c for c in self._connections.values() if c.idle]:
-                connection.close()
+            # A copy, made in one step: other threads forget their connections meanwhile.
+            for connection in list(self._connections.values()):
+                connection.close_if_idle()
 
     def _run_soon(self) -> None:
-        os.eventfd_read(self._wakeup)
+        os.read(self._wakeup, 64 * 1024)
         while self._soon:
             self._soon.popleft()()
 

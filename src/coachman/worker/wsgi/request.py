@@ -60,6 +60,7 @@ class RequestParser:
     __slots__ = (
         "_body",
         "_finished",
+        "_head_is_fresh",
         "_header_bytes",
         "_headers",
         "_in_headers",
@@ -78,6 +79,8 @@ class RequestParser:
         self._finished = False
         """A request that ends the connection is in: what follows it is ignored (RFC 9112, 9.6)."""
         self._in_headers = False
+        self._head_is_fresh = False
+        """The head began in the data that is being fed."""
         self._header_bytes = 0
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -96,20 +99,15 @@ class RequestParser:
         """
         if self._finished:
             return
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            if error.__context__ is None:
-                raise
-            raise error.__context__ from None
-        except httptools.HttpParserError as error:
-            if not self._finished:
-                raise BadRequest("400 Bad Request", str(error)) from None
+        # A loop, because one read may bring more offers than the stack has room for.
+        while (behind_offer := self._parse(data)) is not None:
+            data = self._decline_upgrade(behind_offer)
         if self._in_headers:
-            # Counting what was fed costs nothing per header; it is late by at most one read.
-            self._header_bytes += len(data)
+            # Counting what was fed costs nothing per header; it is late by at most one read. A read in which
+            # the head began behind another request may be mostly that, and does not count.
+            if not (self._head_is_fresh and self.complete):
+                self._header_bytes += len(data)
+            self._head_is_fresh = False
             if self._header_bytes > HEADER_LIMIT:
                 raise BadRequest(
                     "431 Request Header Fields Too Large", f"over {HEADER_LIMIT} bytes of headers"
@@ -124,11 +122,27 @@ class RequestParser:
             self._body.close()
             self._body = None
 
-    def _decline_upgrade(self, rest: bytes) -> None:
+    def _parse(self, data: bytes) -> bytes | None:
+        """Parse up to an offer to change the protocol; return what follows that, None where there is none."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            return data[upgrade.args[0] :]
+        except httptools.HttpParserCallbackError as error:
+            if error.__context__ is None:
+                raise
+            raise error.__context__ from None
+        except httptools.HttpParserError as error:
+            if not self._finished:
+                raise BadRequest("400 Bad Request", str(error)) from None
+        return None
+
+    def _decline_upgrade(self, rest: bytes) -> bytes:
         """Go on as HTTP/1.1 where the peer offered a protocol that we do not speak (RFC 9110, 7.8).
 
         llhttp takes such a request for complete at the end of its headers and will not go on. A body that
-        follows must not pass for the next request, so the head is parsed again without the offer.
+        follows must not pass for the next request, so the head is to be parsed again without the offer:
+        it is returned, with `rest` behind it.
         """
         request = self.complete.pop()
         if request.method == b"CONNECT":
@@ -137,12 +151,13 @@ class RequestParser:
         head = [request.method + b" " + request.target + b" HTTP/" + request.version.encode()]
         head += [name + b": " + value for name, value in request.headers if name.lower() != b"upgrade"]
         self._parser = httptools.HttpRequestParser(self)
-        self.feed(b"\r\n".join(head) + b"\r\n\r\n" + rest)
+        self._finished = False
+        return b"\r\n".join(head) + b"\r\n\r\n" + rest
 
     # What httptools calls.
 
     def on_message_begin(self) -> None:
-        self._in_headers = True
+        self._in_headers = self._head_is_fresh = True
         self._header_bytes = 0
         self._headers = []
 

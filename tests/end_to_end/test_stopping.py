@@ -1,0 +1,219 @@
+"""Stopping: what is in hand is finished, and nothing waits longer than it must."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .applications import HELLO, ONE_PROCESS, write_application
+from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
+from .raw_client import RawClient
+
+GATED = """
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/gate":
+        wait_at_gate()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    if path == "/stream":
+        return stream()
+    return [f"{path} by {os.getpid()}".encode()]
+
+def stream():
+    yield b"begun, "
+    wait_at_gate()
+    yield b"finished"
+"""
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    with Gate(tmp_path) as gate:
+        yield gate
+
+
+@pytest.fixture(params=[1, 4], ids=["1 thread", "4 threads"])
+def server(tmp_path: Path, gate: Gate, request: pytest.FixtureRequest) -> Iterator[CoachmanServe]:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    threads = ("--threads", str(request.param))
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *threads, environment=gate.environment) as server:
+        yield server
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_in_flight_is_answered_completely(
+    server: CoachmanServe, gate: Gate, number: signal.Signals
+) -> None:
+    with RawClient(server.url) as client:
+        client.get("/gate")
+        gate.wait_for_arrival()
+        server.send_signal(number)
+        server.wait_for_output(f"{number.name}: stopping")
+        gate.open()
+        answer = client.answer()
+        assert (answer.status, answer.body.startswith(b"/gate by ")) == (200, True)
+        assert client.read_to_end() == b""
+    status, output = server.outcome()
+    assert status == 0
+    assert "replacing it" not in output
+    assert "killed" not in output
+
+
+def test_a_streamed_response_in_flight_is_finished(server: CoachmanServe, gate: Gate) -> None:
+    with RawClient(server.url) as client:
+        client.get("/stream")
+        gate.wait_for_arrival()
+        assert client.read_through(b"begun, ")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_output("SIGTERM: stopping")
+        gate.open()
+        assert client.read_to_end().endswith(b"\r\n8\r\nfinished\r\n0\r\n\r\n")
+    assert server.outcome()[0] == 0
+
+
+def test_an_upload_in_flight_is_taken_to_its_end(server: CoachmanServe) -> None:
+    with RawClient(server.url) as client:
+        client.send(b"POST /upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 8\r\n\r\n")
+        assert client.read_through(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.send(b"half")
+        with RawClient(server.url) as other:  # once its close is seen, the drain has begun
+            other.get()
+            other.answer()
+            server.send_signal(signal.SIGTERM)
+            assert other.read_to_end() == b""
+        client.send(b"half")
+        assert client.answer().status == 200
+    assert server.outcome()[0] == 0
+
+
+def test_requests_that_wait_behind_a_busy_thread_are_answered(server: CoachmanServe, gate: Gate) -> None:
+    with RawClient(server.url) as busy, RawClient(server.url) as waiting:
+        waiting.get("/first")
+        assert waiting.answer().status == 200
+        busy.get("/gate")
+        gate.wait_for_arrival()
+        waiting.get("/second")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_output("SIGTERM: stopping")
+        gate.open()
+        assert busy.answer().status == 200
+        assert waiting.answer().status == 200
+    assert server.outcome()[0] == 0
+
+
+def test_idle_connections_hold_nothing_up(server: CoachmanServe) -> None:
+    with RawClient(server.url) as used, RawClient(server.url) as unused:
+        used.get()
+        used.answer()
+        assert server.stop(timeout=5) == 0
+        assert used.read_to_end() == b""
+        # It may still have been in the kernel's queue, where the end is a reset.
+        try:
+            assert unused.read_to_end() == b""
+        except ConnectionResetError:
+            pass
+
+
+def test_a_response_that_begins_during_the_drain_says_that_it_is_the_last(tmp_path: Path, gate: Gate) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    with (
+        CoachmanServe(tmp_path, *ONE_PROCESS, "--threads", "2", environment=gate.environment) as server,
+        RawClient(server.url) as client,
+        RawClient(server.url) as idle,
+    ):
+        idle.get()
+        idle.answer()
+        client.get("/gate")
+        gate.wait_for_arrival()
+        server.send_signal(signal.SIGTERM)
+        assert idle.read_to_end() == b""  # so the drain has begun
+        gate.open()
+        assert client.answer().headers["connection"] == "close"
+
+
+def test_a_second_signal_gives_up_what_is_in_hand(server: CoachmanServe, gate: Gate) -> None:
+    with RawClient(server.url) as client:
+        client.get("/gate")
+        gate.wait_for_arrival()
+        server.send_signal(signal.SIGINT)
+        server.wait_for_output("SIGINT: stopping")
+        server.send_signal(signal.SIGINT)
+        status, output = server.outcome(timeout=5)
+        assert status == 0
+        assert "SIGINT again: what is in hand is given up" in output
+        with pytest.raises((ConnectionResetError, AssertionError)):
+            client.answer()
+
+
+def test_a_worker_that_gets_sigterm_drains_and_is_replaced(server: CoachmanServe, gate: Gate) -> None:
+    with RawClient(server.url) as client, RawClient(server.url) as idle:
+        idle.get()
+        assert idle.answer().status == 200
+        client.get("/gate")
+        gate.wait_for_arrival()
+        (pid,) = server.ready_workers(1)
+        os.kill(pid, signal.SIGTERM)
+        gate.open()
+        assert client.answer().body == f"/gate by {pid}".encode()
+        assert client.read_to_end() == b""
+        assert idle.read_to_end() == b""
+    server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with exit status 0 after .* s; replacing it")
+    with RawClient(server.url) as client:
+        client.get("/later")
+        successor = int(client.answer().body.rpartition(b" ")[2])
+    assert successor != pid
+    assert server.worker_pids() == {successor}
+    assert server.stop() == 0, server.output()
+
+
+def test_a_worker_that_was_told_to_drain_is_replaced_without_delay(server: CoachmanServe) -> None:
+    # As failures, the last of these would cost more than the time given to it.
+    for _ in range(9):
+        with RawClient(server.url, timeout=5) as client:
+            client.get("/who")
+            os.kill(int(client.answer().body.rpartition(b" ")[2]), signal.SIGTERM)
+            assert client.read_to_end() == b""
+
+
+def test_a_worker_that_gets_sigint_serves_on(server: CoachmanServe) -> None:
+    (pid,) = server.ready_workers(1)
+    os.kill(pid, signal.SIGINT)
+    with RawClient(server.url) as client:
+        client.get("/still")
+        assert client.answer().body == f"/still by {pid}".encode()
+
+
+ENDLESS_THREAD = """
+import threading
+threading.Thread(target=wait_at_gate).start()
+"""
+
+
+def test_a_thread_of_the_application_does_not_hold_up_the_end(tmp_path: Path, gate: Gate) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, ENDLESS_THREAD, HELLO)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server:
+        server.wait_for_output("listening")
+        gate.wait_for_arrival()
+        server.send_signal(signal.SIGTERM)
+        assert server.outcome(timeout=5)[0] == 0
+
+
+def test_a_drained_worker_is_replaced_though_a_thread_of_the_application_goes_on(
+    tmp_path: Path, gate: Gate
+) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, ENDLESS_THREAD, HELLO)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server:
+        (pid,) = server.ready_workers(1)
+        gate.wait_for_arrival()
+        os.kill(pid, signal.SIGTERM)
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*; replacing it", timeout=10)
+        with RawClient(server.url) as client:
+            client.get()
+            assert client.answer().body == b"hello"
+        server.send_signal(signal.SIGTERM)
+        server.send_signal(signal.SIGINT)

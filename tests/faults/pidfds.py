@@ -1,0 +1,34 @@
+"""Waiting for processes that need not be children."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+
+class Pidfds:
+    """Descriptors of processes, opened while they live: they name these and no later ones."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pidfds = {pid: os.pidfd_open(pid) for pid in pids}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for pidfd in self._pidfds.values():
+            os.close(pidfd)
+
+    def living_after(self, timeout: float) -> set[int]:
+        """Return the pids of those that have not ended when `timeout` seconds have passed, at the latest."""
+        living, deadline = dict(self._pidfds), time.monotonic() + timeout
+        while living and (remaining := deadline - time.monotonic()) > 0:
+            ended, _, _ = select.select(list(living.values()), [], [], remaining)
+            living = {pid: pidfd for pid, pidfd in living.items() if pidfd not in ended}
+        return set(living)
