@@ -121,8 +121,8 @@ def test_an_application_that_must_not(dont: str, when: str, tmp_path: Path) -> N
         statements=do.statements, at_import="" if when == "in a request" else "dont()"
     )
     (tmp_path / "wsgi.py").write_text(dedent(source))
-    method = "preload" if when == "at import, before a fork" else "direct"
-    arguments = ["--bind", "127.0.0.1:0", "--processes", "1", "--spawn-method", method]
+    how = ["preload", "--threads", "2"] if when == "at import, before a fork" else ["direct"]
+    arguments = ["--bind", "127.0.0.1:0", "--processes", "1", "--spawn-method", *how]
     with CoachmanServe(tmp_path, *arguments) as server:
         with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
             if when == "in a request":

@@ -156,6 +156,17 @@ def test_input_that_ends_at_once_tries_the_start_only(tmp_path: Path, redirectio
     assert done.stdout.startswith(b'{"pid": ')
 
 
+def test_ctrl_d_at_a_terminal_is_the_end_of_input(tmp_path: Path) -> None:
+    ours, terminal = os.openpty()
+    with CoachmanSpawn(*wrapper(tmp_path, UNTIL_QUIT), stdin=terminal) as spawned:
+        os.close(terminal)
+        spawned.properties()
+        os.write(ours, b"a line\n\x04")
+        assert spawned.status() == 0
+        assert "end of input" in spawned.errors()
+    os.close(ours)
+
+
 def test_what_comes_before_the_end_of_input_is_dropped(tmp_path: Path) -> None:
     with CoachmanSpawn(*wrapper(tmp_path, READY + "print(repr(sys.stdin.read()), flush=True)")) as spawned:
         spawned.properties()
