@@ -18,6 +18,7 @@ from typing import Final, Self
 
 COMMAND: Final = Path(sys.executable).with_name("coachman")
 MARK: Final = "SERVE_UNDER_TEST"
+"""Without the prefix COACHMAN_: what has that does not reach application processes."""
 
 
 class CoachmanServe:

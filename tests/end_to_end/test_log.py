@@ -38,12 +38,9 @@ def test_lines_are_attributed_to_their_process_and_stream(tmp_path: Path) -> Non
     with CoachmanServe(tmp_path, *ONE_PROCESS, "--spawn-method", "direct") as server:
         assert say_hello(server) == 200
         (pid,) = server.worker_pids()
-        for line in (
-            "stdout: loading",
-            "stderr: loading badly",
-            "stdout: serving /",
-            "stderr: serving badly",
-        ):
+        for line in ("stdout: loading", "stderr: loading badly"):
+            server.wait_for_output(rf"(?m)^App \d+ {line}$")
+        for line in ("stdout: serving /", "stderr: serving badly"):
             server.wait_for_output(rf"(?m)^App {pid} {line}$")
 
 

@@ -167,6 +167,7 @@ def test_a_worker_that_gets_sigterm_drains_and_is_replaced(server: CoachmanServe
         client.get("/later")
         successor = int(client.answer().body.rpartition(b" ")[2])
     assert successor != pid
+    server.wait_for_output(rf"worker 1 \(pid {successor}\) is ready")
     assert server.worker_pids() == {successor}
     assert server.stop() == 0, server.output()
 

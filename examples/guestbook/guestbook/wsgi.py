@@ -4,6 +4,8 @@ import os
 
 import django
 from django.core.wsgi import get_wsgi_application
+from django.template.loader import get_template
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "guestbook.settings")
 django.setup(set_prefix=False)
@@ -14,3 +16,9 @@ from .first_start import prepare  # noqa: E402 - it imports models, which need s
 prepare()
 
 application = get_wsgi_application()
+
+# Django would load these with the first request. Loaded here, they are in memory that all workers share where
+# the server forks them from one process that has the application loaded.
+get_resolver().url_patterns  # noqa: B018 - reading it imports the views
+for name in ("entry_list", "entry_form", "upload"):
+    get_template(f"entries/{name}.html")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from coachman.config import ServeConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
+from coachman.supervisor.durations import duration
 from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.log import Log
 from coachman.supervisor.spawner import Account
@@ -111,7 +112,7 @@ class Pool:
             raise
         assert worker.ready_at is not None
         took = worker.ready_at - asked_at
-        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {took:.2f} s")
+        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {duration(took)}")
         return worker
 
     async def _pause(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from coachman.config import ServeConfig, SpawnMethod
 from coachman.policy.environment import account_environment, application_environment
 from coachman.protocol import control
+from coachman.supervisor.durations import duration
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
 from coachman.supervisor.preloader_process import PreloaderProcess
@@ -85,7 +86,7 @@ class WorkerSource:
             self._in_background(preloader.stop())
             return None
         took = (preloader.ready_at or 0.0) - preloader.started_at
-        self._log.note(f"the preloader (pid {preloader.pid}) is ready after {took:.2f} s")
+        self._log.note(f"the preloader (pid {preloader.pid}) is ready after {duration(took)}")
         self._preloader = preloader
         return preloader
 

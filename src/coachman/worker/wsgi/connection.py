@@ -153,7 +153,7 @@ class Connection:
             elif self._parser.awaits_continue:
                 self._parser.awaits_continue = False
                 self._send(_CONTINUE)
-            elif self._engine.draining and self._parser.between_requests:
+            elif self._engine.draining and self._parser.between_requests and not self._has_unread():
                 self.close()
                 return
             else:
