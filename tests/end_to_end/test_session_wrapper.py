@@ -13,7 +13,8 @@ from .session import exchange
 
 
 @pytest.fixture
-def spawned() -> Iterator[CoachmanSpawn]:
+def spawned(monkeypatch: pytest.MonkeyPatch) -> Iterator[CoachmanSpawn]:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # coachman has to see to it
     with CoachmanSpawn("--", sys.executable, Path(__file__).with_name("session_wrapper.py")) as spawned:
         yield spawned
 

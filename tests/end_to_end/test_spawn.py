@@ -82,7 +82,8 @@ def test_the_pid_is_the_one_that_the_application_names(tmp_path: Path) -> None:
         assert spawned.end() == 0
 
 
-def test_the_standard_keys_are_sent_and_options_win(tmp_path: Path) -> None:
+def test_the_standard_keys_are_sent_and_options_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     command = wrapper(
         tmp_path,
         """

@@ -11,12 +11,11 @@ from typing import Any
 import click
 
 from coachman.errors import CoachmanError
-from coachman.supervisor.log import Log
 from coachman.supervisor.single_application import run_application
 from coachman.supervisor.spawn_request import SpawnConfig
 from coachman.supervisor.wrapped_process import Patience
 
-STDOUT, STDERR = 1, 2
+STDOUT = 1
 SECONDS = click.FloatRange(min=0, max=86_400)
 
 
@@ -70,7 +69,7 @@ def spawn(
         start_timeout=timeout,
         patience=Patience(quit_wait, term_wait),
     )
-    sys.exit(asyncio.run(run_application(config, Log(None, descriptor=STDERR), _announce)))
+    sys.exit(asyncio.run(run_application(config, _announce)))
 
 
 def _parse_option(text: str) -> tuple[str, str]:

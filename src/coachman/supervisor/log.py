@@ -18,15 +18,15 @@ class Source:
 
 
 class Log:
-    """Writes lines to a file or, without one, to `descriptor`: standard output, if nothing else is said.
+    """Writes lines to a file or, without one, to `fd`: standard output, if nothing else is said.
 
-    It owns the descriptor of a file; `descriptor` stays the process's own.
+    It owns the descriptor of a file; `fd` stays the process's own.
     """
 
-    def __init__(self, file: Path | None, *, descriptor: int = 1) -> None:
+    def __init__(self, file: Path | None, *, fd: int = 1) -> None:
         self.file = file
         if file is None:
-            self._fd = descriptor
+            self._fd = fd
             return
         try:
             self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,6 +26,7 @@ from coachman.supervisor.wrapped_process import Rung, WrappedProcess
 from coachman.unix.adoption import become_subreaper
 from coachman.unix.processes import Ending
 
+STDERR = 2
 SIGNAL_STATUS = 128
 """What a shell adds to the number of the signal that ended a command, for its exit status."""
 
@@ -33,12 +34,12 @@ Announce: TypeAlias = Callable[[dict[str, Any]], None]
 """Called once with the properties of the application, when it is ready."""
 
 
-async def run_application(config: SpawnConfig, log: Log, announce: Announce) -> int:
+async def run_application(config: SpawnConfig, announce: Announce) -> int:
     """Start the application, announce it, keep it until it is to quit; return the exit status.
 
     It is to quit at the end of our stdin, or upon SIGINT, SIGTERM or SIGHUP; a second of these kills it at
     once. The status is 0 where it then ended, 128 + 9 where it had to be killed. Where it ends unasked, the
-    status is its own, or 128 + the number of the signal that ended it.
+    status is its own, or 128 + the number of the signal that ended it. The log goes to standard error.
 
     Raises `StartFailed` where the start fails, `ApplicationError` where it was called off,
     `ConfigurationError` where it could not be tried. No process of the application and no file of ours is
@@ -46,7 +47,10 @@ async def run_application(config: SpawnConfig, log: Log, announce: Announce) -> 
     """
     # What leaves the group to outlive its parent becomes our child, and is ended like the group.
     become_subreaper()
-    with _folder_for_sockets() as sockets:
+    with ExitStack() as on_end:
+        log = Log(None, fd=STDERR)
+        on_end.callback(log.close)
+        sockets = on_end.enter_context(_folder_for_sockets())
         request = request_fields(config, sockets)
         process = _spawn(config, request, log)
         strays = Strays(lambda: {process.pid}, log)
