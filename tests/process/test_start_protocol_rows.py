@@ -308,6 +308,12 @@ def test_budget_used_up_names_the_seconds_and_the_step(tmp_path: Path) -> None:
     assert outcome.ending == Ending(None, signal.SIGKILL)
 
 
+def test_budget_used_up_while_stderr_is_read_on_does_not_hide_the_failure(tmp_path: Path) -> None:
+    outcome = start(tmp_path, 'say("nonsense"); signal.pause()', timeout=1)
+    assert outcome.failure is not None
+    assert outcome.failure.kind is FailureKind.PROTOCOL_BROKEN
+
+
 def test_budget_used_up_after_an_error_was_reported_gives_the_error(tmp_path: Path) -> None:
     outcome = start(
         tmp_path, 'control(); say("Error", ""); print("no database", flush=True); until_quit()', timeout=0.5

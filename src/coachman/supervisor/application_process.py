@@ -53,12 +53,10 @@ class ApplicationProcess:
         loop = asyncio.get_running_loop()
         self._decided: asyncio.Future[supervisor_half.Event] = loop.create_future()
         self._exited: asyncio.Future[Ending] = loop.create_future()
-        self._stderr_ended: asyncio.Future[None] = loop.create_future()
-        self._stderr_lines = self._lines("stderr")
         loop.add_reader(self._child.fileno(), self._on_exit)
         self._pipes = [
             PipeReader(spawned.stdout, self._receive_stdout),
-            PipeReader(spawned.stderr, self._receive_stderr),
+            PipeReader(spawned.stderr, self._lines("stderr")),
         ]
         self._stdout_lines: LineReceiver | None = None
         """What takes stdout once the start is decided."""
@@ -72,9 +70,11 @@ class ApplicationProcess:
         """
         try:
             async with asyncio.timeout(timeout):
-                decision = await self._decision()
+                await self._until_decided()
         except TimeoutError:
-            decision = self._timed_out(timeout)
+            decision: supervisor_half.Ready | StartFailure = self._timed_out(timeout)
+        else:
+            decision = await self._decision()
         if isinstance(decision, StartFailure):
             self.kill()
             raise StartFailed(decision)
@@ -82,11 +82,13 @@ class ApplicationProcess:
         self.ready_at = time.monotonic()
         return decision
 
-    async def _decision(self) -> supervisor_half.Ready | StartFailure:
+    async def _until_decided(self) -> None:
         await first_of(self._decided, self._exited)
         if not self._decided.done():
             # It has ended, but something that it started holds its stdout open.
             self._pipes[0].close()
+
+    async def _decision(self) -> supervisor_half.Ready | StartFailure:
         match self._decided.result():
             case supervisor_half.Ready() as ready:
                 objection = self._objection_to(ready)
@@ -108,9 +110,8 @@ class ApplicationProcess:
 
     async def _reported(self, kind: FailureKind, reason: str) -> StartFailure:
         """Return a failure that stdout told of, once stderr has been heard on it."""
-        # A process that has closed both is about to end, and how it does belongs to the report.
-        awaited = [self._exited] if self._pipes[0].ended else [self._exited, self._stderr_ended]
-        await first_of(*awaited, timeout=STDERR_GRACE_SECONDS)
+        # Not only until stderr is at its end: then it is about to exit, and how is part of the report.
+        await first_of(self._exited, timeout=STDERR_GRACE_SECONDS)
         await self._hear_out()
         if kind is FailureKind.PROTOCOL_BROKEN and self._exited.done():
             reason = f"{reason}; it ended with {self._exited.result()}"
@@ -147,11 +148,6 @@ class ApplicationProcess:
                         self._decided.set_result(event)
         if self._negotiation.decided:
             self._stdout_lines = self._lines("stdout", self._negotiation.rest())
-
-    def _receive_stderr(self, data: bytes) -> None:
-        self._stderr_lines(data)
-        if not data:
-            self._stderr_ended.set_result(None)
 
     def _lines(self, stream: str, partial: bytes = b"") -> LineReceiver:
         return LineReceiver(partial_function(self._print, stream), partial)
