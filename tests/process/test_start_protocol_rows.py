@@ -229,9 +229,7 @@ def test_eof_where_ready_was_expected_is_named_by_how_the_process_ended(
 ) -> None:
     outcome = start(tmp_path, f"{before}; print('last words', file=sys.stderr); {end}")
     assert f"the application process {outcome.pid} {named}" in outcome.message
-    assert outcome.failure is not None
-    assert outcome.failure.kind is FailureKind.ENDED
-    assert outcome.failure.last_lines == ("last words",)
+    assert outcome.last_lines == ["last words"]
 
 
 def test_eof_where_ready_was_expected_of_a_living_process_says_that_stdout_was_closed(tmp_path: Path) -> None:
@@ -266,11 +264,15 @@ def test_a_broken_protocol_is_quoted_and_the_end_of_the_process_is_told(
 # Budget used up; kill on failure.
 
 FAILURES = {
-    "the budget is used up": ("control()", 0.5, FailureKind.TIMED_OUT),
-    "the protocol is broken": ('say("nonsense")', 30, FailureKind.PROTOCOL_BROKEN),
-    "the application refuses": ('say("Error", ""); os.close(1)', 30, FailureKind.REFUSED),
-    "it closes its stdout": ("os.close(1)", 30, FailureKind.CHANNEL_CLOSED),
-    "it ends": ("sys.exit()", 30, FailureKind.ENDED),
+    "the budget is used up": ("control()", 0.5, "was not ready in time"),
+    "the protocol is broken": ('say("nonsense")', 30, "broke the start protocol"),
+    "the application refuses": (
+        'say("Error", ""); os.write(1, b"no database"); os.close(1)',
+        30,
+        "no database",
+    ),
+    "it closes its stdout": ("os.close(1)", 30, "closed its stdout"),
+    "it ends": ("sys.exit()", 30, "ended with exit status 0"),
 }
 
 
@@ -295,8 +297,7 @@ def test_kill_on_failure_is_of_the_whole_process_group(
     """
     outcome = start(tmp_path, script, timeout=FAILURES[failure][1], pass_fds=[pipe[1]])
     os.close(pipe[1])
-    assert outcome.failure is not None
-    assert outcome.failure.kind is FAILURES[failure][2]
+    assert FAILURES[failure][2] in outcome.message
     assert select.select([pipe[0]], [], [], 10)[0], "a process of the group is left"
     assert not has_readers_or_writers(pipe[0])
     os.close(pipe[0])
@@ -382,7 +383,7 @@ def test_stderr_is_read_on_after_a_failure(tmp_path: Path, failure: str, kind: F
         os.close(fd)
     assert outcome.failure is not None
     assert outcome.failure.kind is kind
-    assert outcome.failure.last_lines[:2] == ("before", "after")
+    assert outcome.last_lines[:2] == ["before", "after"]
     assert "stderr: and half a line\n" in outcome.log
 
 
@@ -390,4 +391,4 @@ def test_stderr_that_stays_open_after_a_failure_is_not_waited_for_long(tmp_path:
     outcome = start(tmp_path, 'say("nonsense"); os.write(2, b"before\\n"); signal.pause()', timeout=20)
     assert outcome.failure is not None
     assert outcome.failure.kind is FailureKind.PROTOCOL_BROKEN
-    assert outcome.failure.last_lines == ("before",)
+    assert outcome.last_lines == ["before"]

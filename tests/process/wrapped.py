@@ -56,6 +56,12 @@ class Outcome:
         assert self.failure is not None, self.log
         return str(self.failure)
 
+    @property
+    def last_lines(self) -> list[str]:
+        """What the failure quotes of what was printed."""
+        assert self.failure is not None, self.log
+        return list(self.failure.last_lines)
+
 
 class WatchedLog(Log):
     """A log that calls back with every line, such as `stderr: text`."""

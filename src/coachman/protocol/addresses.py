@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class UnixEndpoint:
+class UnixEndpoint(NamedTuple):
     """The path of a unix stream socket: absolute, with nothing in it that has to be resolved first."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class TcpEndpoint:
+class TcpEndpoint(NamedTuple):
     """A host, as a name or a number, and a port."""
 
     host: str
@@ -26,6 +22,9 @@ class TcpEndpoint:
         """Whether only this machine can reach it: 127.0.0.0/8, ::1 or localhost."""
         if self.host.lower() == "localhost":
             return True
+        # Here, because every worker imports this module and none asks.
+        import ipaddress
+
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
