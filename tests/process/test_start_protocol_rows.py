@@ -72,27 +72,32 @@ def test_the_end_of_stdin_after_the_handshake_means_quit(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("ignored", "rung", "ending"),
+    ("ignored", "patience", "rung", "ending"),
     [
-        ("pass", Rung.TERMINATED, Ending(None, signal.SIGTERM)),
-        ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", Rung.KILLED, Ending(None, signal.SIGKILL)),
+        ("pass", Patience(0.1, 30), Rung.TERMINATED, Ending(None, signal.SIGTERM)),
+        (
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+            Patience(0.1, 0.1),
+            Rung.KILLED,
+            Ending(None, signal.SIGKILL),
+        ),
     ],
 )
 def test_who_ignores_the_end_of_stdin_is_ended_by_signals_to_the_group(
-    tmp_path: Path, pipe: tuple[int, int], ignored: str, rung: Rung, ending: Ending
+    tmp_path: Path, pipe: tuple[int, int], ignored: str, patience: Patience, rung: Rung, ending: Ending
 ) -> None:
     rungs = []
 
-    async def quit_with_little_patience(process: WrappedProcess, _: Ready) -> None:
+    async def quit_impatiently(process: WrappedProcess, _: Ready) -> None:
         os.close(pipe[1])
-        rungs.append(await process.quit(Patience(after_stdin=0.1, after_sigterm=0.1)))
+        rungs.append(await process.quit(patience))
 
     # The child of the application has the same dispositions, and keeps the pipe open while it lives.
     outcome = start(
         tmp_path,
         f"{ignored}\nif os.fork(): {READY}\nwhile True: signal.pause()",
         pass_fds=[pipe[1]],
-        whilst=quit_with_little_patience,
+        whilst=quit_impatiently,
     )
     assert rungs == [rung]
     assert outcome.ending == ending
@@ -304,21 +309,22 @@ def test_kill_on_failure_is_of_the_whole_process_group(
 
 
 def test_budget_used_up_names_the_seconds_and_the_step(tmp_path: Path) -> None:
-    outcome = start(tmp_path, "control(); print('loading'); until_quit()", timeout=0.5)
-    assert outcome.message.endswith("was not ready in time: 0.5 seconds, in the step starting")
+    script = "control(); print('loading', flush=True); until_quit()"
+    outcome = start(tmp_path, script, timeout=0.2, budget_from="stdout: loading")
+    assert outcome.message.endswith("was not ready in time: 0.2 seconds, in the step starting")
     assert outcome.ending == Ending(None, signal.SIGKILL)
 
 
 def test_budget_used_up_while_stderr_is_read_on_does_not_hide_the_failure(tmp_path: Path) -> None:
-    outcome = start(tmp_path, 'say("nonsense"); signal.pause()', timeout=1)
+    script = 'say("nonsense"); os.write(2, b"said\\n"); signal.pause()'
+    outcome = start(tmp_path, script, timeout=0.2, budget_from="stderr: said")
     assert outcome.failure is not None
     assert outcome.failure.kind is FailureKind.PROTOCOL_BROKEN
 
 
 def test_budget_used_up_after_an_error_was_reported_gives_the_error(tmp_path: Path) -> None:
-    outcome = start(
-        tmp_path, 'control(); say("Error", ""); print("no database", flush=True); until_quit()', timeout=0.5
-    )
+    script = 'say("Error", ""); os.write(1, b"no database"); os.write(2, b"said\\n"); signal.pause()'
+    outcome = start(tmp_path, script, timeout=0.2, budget_from="stderr: said")
     assert outcome.failure is not None
     assert outcome.failure.kind is FailureKind.REFUSED
     assert outcome.message == "no database"

@@ -89,13 +89,22 @@ def start(
     pass_fds: Sequence[int] = (),
     on_line: Callable[[str], None] = lambda line: None,
     whilst: Whilst | None = None,
+    budget_from: str = "",
 ) -> Outcome:
     """Start `script`, a wrapper in Python, behind `PREAMBLE`; call `whilst` once it is ready; end it.
 
-    Without `whilst` its stdin is closed at once, and it has to end by itself.
+    Without `whilst` its stdin is closed at once, and it has to end by itself. The time begins with the line
+    `budget_from` where there is one: however slow the machine is, the process has come that far.
     """
     command = [sys.executable, "-I", "-S", "-c", PREAMBLE + dedent(script)]
-    log = WatchedLog(folder / "log", on_line)
+    begun = asyncio.Event()
+
+    def observe(line: str) -> None:
+        on_line(line)
+        if line == budget_from:
+            begun.set()
+
+    log = WatchedLog(folder / "log", observe)
 
     async def run() -> Outcome:
         process = WrappedProcess(
@@ -103,6 +112,8 @@ def start(
         )
         ready = failure = None
         try:
+            if budget_from:
+                await begun.wait()
             ready = await process.start(timeout)
             if whilst is not None:
                 await whilst(process, ready)
