@@ -84,6 +84,11 @@ class ApplicationLocation(msgspec.Struct, frozen=True, kw_only=True):
     file: Path | None = None
     attribute: str = DEFAULT_ATTRIBUTE
 
+    @property
+    def name(self) -> str:
+        """What the application is called in the log: its module, or the folder that its file is in."""
+        return self.module or self.root.name
+
     def __str__(self) -> str:
         return f"{self.file or self.module}:{self.attribute}"
 
@@ -145,6 +150,17 @@ class ProcessSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Environment variables, over those that coachman itself was started with."""
 
 
+class LogFormat(StrEnum):
+    """What a line of the log looks like."""
+
+    TEXT = "text"
+    """The process and the pipe, then the line."""
+    JSON = "json"
+    """An object."""
+    RAW = "raw"
+    """What the application printed, and nothing else."""
+
+
 class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that `coachman serve` goes by."""
 
@@ -161,6 +177,7 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds after which a preloader that forks nothing is stopped, to save its memory; 0: never."""
     log_file: Path | None = None
     """None: standard output."""
+    log_format: LogFormat = LogFormat.TEXT
     start_timeout: float = 90.0
     """Seconds that a worker may take from its start until it is ready."""
     drain_timeout: float = 10.0

@@ -183,7 +183,7 @@ def test_an_application_that_breaks_later_is_tried_again_until_it_starts(tmp_pat
         file.write_text("raise RuntimeError('half deployed')")
         os.kill(pid, signal.SIGKILL)
         server.wait_for_output(
-            r"worker 1 could not be started: the application could not be loaded: RuntimeError: half deployed"
+            r"worker 1 could not be started.*could not be loaded: RuntimeError: half deployed"
         )
         file.write_text(whole)
         with RawClient(server.url) as client:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.failure import StartFailed, StartFailure
-from coachman.supervisor.log import Log, Source
+from coachman.supervisor.log import Log
 from coachman.supervisor.spawner import spawn
 from coachman.supervisor.wrapped_process import WrappedProcess
 from coachman.unix.processes import Ending
@@ -70,10 +71,9 @@ class WatchedLog(Log):
         super().__init__(file)
         self._on_line = on_line
 
-    def write(self, source: Source, stream: str, lines: Iterable[bytes]) -> None:
-        kept = list(lines)
-        super().write(source, stream, kept)
-        for line in kept:
+    def write(self, source: Source, stream: str, block: bytes) -> None:
+        super().write(source, stream, block)
+        for line in block.splitlines():
             self._on_line(f"{stream}: {line.decode(errors='backslashreplace')}")
 
 
@@ -104,9 +104,8 @@ def start(
         if line == budget_from:
             begun.set()
 
-    log = WatchedLog(folder / "log", observe)
-
     async def run() -> Outcome:
+        log = WatchedLog(folder / "log", observe)
         process = WrappedProcess(
             spawn(command, folder, pass_fds=pass_fds), request or {}, log, uid=os.geteuid()
         )
@@ -125,12 +124,10 @@ def start(
         finally:
             process.kill()
             ending = await process.ended()
+            log.close()
         return Outcome(ready, failure, ending, (folder / "log").read_text(errors="replace"), process.pid)
 
-    try:
-        return asyncio.run(run())
-    finally:
-        log.close()
+    return asyncio.run(run())
 
 
 def has_readers_or_writers(pipe_end: int) -> bool:

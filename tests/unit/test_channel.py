@@ -1,156 +1,231 @@
+"""What a channel promises about waiting, turns, signals and its end."""
+
+from __future__ import annotations
+
 import os
+import select
+import signal
 import socket
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from coachman import (
-    ChannelBusy,
-    ChannelDead,
-    ChannelTimeout,
-    LocalProtocolError,
-    MessageChannel,
-    MessageCut,
-    PeerGone,
-    RemoteProtocolError,
-)
+from coachman import ChannelBusy, ChannelDead, ChannelTimeout, LocalProtocolError, MessageChannel
+
+Ends = tuple[MessageChannel, MessageChannel]
 
 
 @pytest.fixture
-def ends() -> Iterator[tuple[MessageChannel, MessageChannel]]:
+def ends() -> Iterator[Ends]:
     left, right = socket.socketpair()
     with MessageChannel(left) as a, MessageChannel(right) as b:
         yield a, b
 
 
-@pytest.fixture
-def wire() -> Iterator[tuple[MessageChannel, socket.socket]]:
-    left, right = socket.socketpair()
-    with MessageChannel(left) as a, right:
-        yield a, right
-
-
-def test_what_is_written_is_read(ends: tuple[MessageChannel, MessageChannel]) -> None:
-    a, b = ends
-    a.write("hello", "Joe", 1234)
-    a.write_scalar(b"\0binary\xff")
-    assert b.read() == ["hello", "Joe", "1234"]
-    assert b.read_scalar() == b"\0binary\xff"
-
-
-def test_a_descriptor_that_was_passed_is_close_on_exec(ends: tuple[MessageChannel, MessageChannel]) -> None:
-    a, b = ends
-    read_end, write_end = os.pipe()
-    a.send_io(write_end, negotiate=False)
-    os.close(write_end)
-    received = b.recv_io(negotiate=False)
-    assert received is not None
-    assert not os.get_inheritable(received)
-    os.write(received, b"through")
-    os.close(received)
-    assert os.read(read_end, 100) == b"through"
-    os.close(read_end)
-
-
-def test_a_descriptor_behind_plain_bytes_is_kept(ends: tuple[MessageChannel, MessageChannel]) -> None:
-    a, b = ends
-    a.write("before")
-    a.send_io(a, negotiate=False)
-    a.write("after")
-    assert b.read() == ["before"]
-    received = b.recv_io(negotiate=False)
-    assert received is not None
-    os.close(received)
-    assert b.read() == ["after"]
-
-
-def test_end_of_stream_between_messages_is_none(ends: tuple[MessageChannel, MessageChannel]) -> None:
-    a, b = ends
-    a.write("last")
-    a.close()
-    assert list(b) == [["last"]]
-    assert b.read() is None
-    assert b.read_scalar() is None
-    assert b.recv_io() is None
-
-
-def test_end_of_stream_inside_a_message_kills_the_channel(wire: tuple[MessageChannel, socket.socket]) -> None:
-    a, raw = wire
-    raw.sendall(b"\0\x0chello")
-    raw.close()
-    with pytest.raises(MessageCut, match="7 bytes came, 7 are missing"):
-        a.read()
-    with pytest.raises(ChannelDead, match="7 are missing"):
-        a.read()
-
-
-def test_writing_to_a_peer_that_is_gone_says_so(ends: tuple[MessageChannel, MessageChannel]) -> None:
-    a, b = ends
-    b.close()
-    with pytest.raises(PeerGone):
-        a.write("anybody?")
-
-
-def test_a_timeout_loses_no_byte(wire: tuple[MessageChannel, socket.socket]) -> None:
-    a, raw = wire
-    with pytest.raises(ChannelTimeout):
-        a.read(timeout=0)
-    for byte in b"\0\x02a":
-        raw.send(bytes([byte]))
+def test_a_timeout_loses_no_byte() -> None:
+    left, peer = socket.socketpair()
+    with MessageChannel(left) as channel, peer:
         with pytest.raises(ChannelTimeout):
-            a.read(timeout=0.001)
-    raw.send(b"\0")
-    assert a.read(timeout=0) == ["a"]
+            channel.read(timeout=0)
+        for byte in b"\0\x02a":
+            peer.send(bytes([byte]))
+            with pytest.raises(ChannelTimeout):
+                channel.read(timeout=0.001)
+        peer.send(b"\0")
+        assert channel.read(timeout=0) == ["a"]
 
 
-def test_a_write_that_timed_out_continues(ends: tuple[MessageChannel, MessageChannel]) -> None:
+def test_a_write_that_timed_out_continues_and_no_other_may(ends: Ends) -> None:
     a, b = ends
     body = os.urandom(1_000_000)
     with pytest.raises(ChannelTimeout):
         a.write_scalar(body, timeout=0.001)
     with pytest.raises(LocalProtocolError, match="repeat that call"):
         a.write("something else")
-    received = None
+    with pytest.raises(LocalProtocolError, match="repeat that call"):
+        a.send_io(0, negotiate=False)
+    written, received = False, None
     while received is None:
-        with pytest.raises(ChannelTimeout):
-            b.read_scalar(timeout=0)
         try:
-            a.write_scalar(body, timeout=0)
+            received = b.read_scalar(timeout=0)
         except ChannelTimeout:
-            continue
-        received = b.read_scalar()
+            assert not written
+        if not written:
+            try:
+                a.write_scalar(body, timeout=0)
+                written = True
+            except ChannelTimeout:
+                continue
     assert received == body
+    a.write("something else")
+    assert b.read() == ["something else"]
 
 
-def test_a_second_reader_is_refused(ends: tuple[MessageChannel, MessageChannel]) -> None:
-    a, _ = ends
-    with a._reading.lock, pytest.raises(ChannelBusy, match="reading"):
-        a.read()
-    with a._writing.lock, pytest.raises(ChannelBusy, match="writing"):
-        a.write("x")
+def test_a_write_that_timed_out_before_its_first_byte_has_not_happened(ends: Ends) -> None:
+    a, b = ends
+    while True:
+        try:
+            a.write("filling", timeout=0)
+        except ChannelTimeout:
+            break
+    count = a.statistics().messages_written
+    with pytest.raises(ChannelTimeout):
+        a.write("another", timeout=0.001)
+    with pytest.raises(ChannelTimeout):
+        a.send_io(0, negotiate=False, timeout=0)
+    a.close()
+    assert list(b) == [["filling"]] * count
 
 
-def test_a_closed_channel_says_so(ends: tuple[MessageChannel, MessageChannel]) -> None:
+def test_many_messages_in_one_call(ends: Ends) -> None:
+    a, b = ends
+    with pytest.raises(LocalProtocolError):
+        a.write_all([("fine",), ("not\0fine",)])
+    messages = [["message", str(number)] for number in range(1000)]
+    a.write_all(messages)
+    a.close()
+    assert list(b) == messages
+    assert a.statistics().messages_written == 1000
+
+
+class Announcing(MessageChannel):
+    """Says when it is about to wait in a read."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.receiving = threading.Event()
+
+    def _receive(self, flags: int) -> bytes:
+        self.receiving.set()
+        return super()._receive(flags)
+
+
+@contextmanager
+def read_in_a_thread() -> Iterator[tuple[Announcing, MessageChannel, list[object]]]:
+    """Have a thread wait in a read; give its channel, the peer, and the list where the outcome will be."""
+    left, right = socket.socketpair()
+    outcome: list[object] = []
+
+    def read() -> None:
+        try:
+            outcome.append(a.read())
+        except ChannelDead as error:
+            outcome.append(str(error))
+
+    with Announcing(left) as a, MessageChannel(right) as b:
+        thread = threading.Thread(target=read)
+        thread.start()
+        a.receiving.wait()
+        yield a, b, outcome
+        thread.join()
+
+
+def test_a_second_reader_or_writer_is_refused() -> None:
+    with read_in_a_thread() as (a, b, outcome):
+        with pytest.raises(ChannelBusy, match="reading"):
+            a.read()
+        with pytest.raises(ChannelBusy, match="reading"):
+            a.send_io(0)
+        a.write("a writer may work meanwhile")
+        assert b.read() == ["a writer may work meanwhile"]
+        with a._writing.lock, pytest.raises(ChannelBusy, match="writing"):
+            a.write("x")
+        b.write("released")
+    assert outcome == [["released"]]
+
+
+def test_closing_wakes_who_waits_and_closes_after_it() -> None:
+    with read_in_a_thread() as (a, _, outcome):
+        a.close()
+    assert outcome == ["the channel is closed"]
+    assert a.fileno() == -1
+
+
+def test_a_closed_channel_says_so(ends: Ends) -> None:
     a, _ = ends
     a.close()
     a.close()
     assert a.closed
-    with pytest.raises(ChannelDead, match="closed"):
+    for call in (a.read, a.read_scalar, a.recv_io, lambda: a.write("x"), lambda: a.send_io(0)):
+        with pytest.raises(ChannelDead, match="closed"):
+            call()
+
+
+def test_a_signal_handler_may_write_on_top_of_a_write(ends: Ends) -> None:
+    a, b = ends
+    with a._writing:  # where the signal arrives
+        a.write("from the handler")
+        with pytest.raises(ChannelTimeout):
+            b.read(timeout=0)
+    assert b.read() == ["from the handler"]
+
+
+class Interruption(BaseException):
+    """What a signal's handler raises."""
+
+
+def interrupt(*_: object) -> None:
+    raise Interruption
+
+
+def test_an_interrupted_read_is_not_continued_as_if_nothing_was_lost(ends: Ends) -> None:
+    a, b = ends
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with pytest.raises(Interruption):
+            a.read()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(ChannelDead, match="a read was interrupted by Interruption"):
         a.read()
-    with pytest.raises(ChannelDead, match="closed"):
+    a.write("writing is not concerned")
+    assert b.read() == ["writing is not concerned"]
+
+
+def test_an_interrupted_long_write_is_not_followed_by_another(ends: Ends) -> None:
+    a, b = ends
+    writer = threading.get_ident()
+
+    def interrupt_once_it_is_under_way() -> None:
+        select.select([b], [], [])
+        signal.pthread_kill(writer, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        thread = threading.Thread(target=interrupt_once_it_is_under_way)
+        thread.start()
+        with pytest.raises(Interruption):
+            a.write_scalar(bytes(1_000_000))
+        thread.join()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises((ChannelDead, LocalProtocolError), match=r"interrupted by|repeat that call"):
         a.write("x")
+    b.write("reading is not concerned")
+    assert a.read() == ["reading is not concerned"]
 
 
-def test_plain_bytes_where_a_descriptor_is_expected_are_an_error(
-    wire: tuple[MessageChannel, socket.socket],
-) -> None:
-    a, raw = wire
-    raw.send(b"\0")
-    with pytest.raises(RemoteProtocolError, match="descriptor was expected"):
-        a.recv_io(negotiate=False)
+def test_a_signal_handler_that_returns_interrupts_nothing(ends: Ends) -> None:
+    a, b = ends
+    body = bytes(5_000_000)
+    received: list[bytes | None] = []
+    before = signal.signal(signal.SIGALRM, lambda *_: None)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        reader = threading.Thread(target=lambda: received.append(b.read_scalar()))
+        reader.start()
+        a.write_scalar(body)
+        reader.join()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert received == [body]
 
 
-def test_statistics_count_both_directions(ends: tuple[MessageChannel, MessageChannel]) -> None:
+def test_statistics_count_both_directions(ends: Ends) -> None:
     a, b = ends
     a.write("hello", "world")
     a.send_io(0, negotiate=False)
@@ -163,10 +238,8 @@ def test_statistics_count_both_directions(ends: tuple[MessageChannel, MessageCha
     assert (received.messages_read, received.bytes_read, received.descriptors_read) == (1, 15, 1)
 
 
-def test_a_signal_handler_may_write_on_top_of_a_write(ends: tuple[MessageChannel, MessageChannel]) -> None:
-    a, b = ends
-    with a._writing:  # where the signal arrives
-        a.write("from the handler")
-        with pytest.raises(ChannelTimeout):
-            b.read(timeout=0)
-    assert b.read() == ["from the handler"]
+def test_it_says_what_state_it_is_in(ends: Ends) -> None:
+    a, _ = ends
+    assert "open" in repr(a)
+    a.close()
+    assert repr(a) == "<MessageChannel -1: closed>"

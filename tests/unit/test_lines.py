@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coachman.protocol.lines import CUT, LINE_LIMIT, LineSplitter
+from coachman.protocol.lines import CUT, LINE_LIMIT, TAIL_LIMIT, LastLines, LineBlocks, LineSplitter
 
 
 @given(
@@ -49,3 +49,38 @@ def test_a_line_over_the_limit_is_cut_and_marked_and_loses_nothing() -> None:
 def test_a_line_over_the_limit_in_one_read_is_cut_as_well() -> None:
     pieces = LineSplitter().feed(b"x" * (LINE_LIMIT + 1) + b"\nnext\n")
     assert pieces == [b"x" * LINE_LIMIT + CUT, b"x", b"next"]
+
+
+@given(st.lists(st.binary(max_size=8) | st.just(b"\n"), max_size=30))
+def test_blocks_hold_whole_lines_and_every_byte(reads: list[bytes]) -> None:
+    stream = b"".join(reads)
+    blocks = LineBlocks()
+    whole = [block for data in reads if (block := blocks.feed(data))]
+    assert all(block.endswith(b"\n") for block in whole)
+    assert b"".join(whole) == stream[: stream.rfind(b"\n") + 1]
+    assert blocks.partial == stream[stream.rfind(b"\n") + 1 :]
+
+
+def test_a_line_of_exactly_the_limit_is_not_cut() -> None:
+    line = b"x" * LINE_LIMIT
+    assert LineBlocks().feed(line + b"\n") == line + b"\n"
+    blocks = LineBlocks(line)
+    assert blocks.feed(b"\n") == line + b"\n"
+
+
+def test_the_last_lines_are_those_of_all_blocks() -> None:
+    lines = LastLines()
+    lines.add(b"one\ntwo\n")
+    lines.add(b"three\n")
+    assert lines.last(2) == [b"two", b"three"]
+    assert lines.last(5) == [b"one", b"two", b"three"]
+    assert LastLines().last(5) == []
+
+
+def test_of_the_last_lines_only_so_many_bytes_are_kept() -> None:
+    lines = LastLines()
+    lines.add(b"x" * TAIL_LIMIT + b"\n")
+    lines.add(b"the end\n")
+    found = lines.last(20)
+    assert found[-1] == b"the end"
+    assert sum(len(line) + 1 for line in found) == TAIL_LIMIT

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import click
 
-from coachman.config import ProcessSettings, ServeConfig, SpawnMethod, locate_application, parse_address
+from coachman.config import (
+    LogFormat,
+    ProcessSettings,
+    ServeConfig,
+    SpawnMethod,
+    locate_application,
+    parse_address,
+)
 from coachman.errors import ApplicationError
 from coachman.supervisor.failure import StartFailed
 from coachman.supervisor.supervisor import serve as serve_until_stopped
@@ -110,6 +117,13 @@ def parse_variables(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append the log to this file instead of writing it to standard output.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice([log_format.value for log_format in LogFormat]),
+    default=LogFormat.TEXT.value,
+    show_default=True,
+    help="text: each line with its process and pipe; json: an object a line; raw: what was printed.",
+)
 def serve(
     application: str,
     binds: tuple[str, ...],
@@ -124,6 +138,7 @@ def serve(
     variables: dict[str, str],
     environment: str,
     log_file: Path | None,
+    log_format: str,
 ) -> None:
     """Serve APP until Ctrl-C or SIGTERM.
 
@@ -146,6 +161,7 @@ def serve(
             variables=variables,
         ),
         log_file=log_file,
+        log_format=LogFormat(log_format),
     )
     try:
         asyncio.run(serve_until_stopped(config))

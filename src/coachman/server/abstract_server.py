@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import sys
-import threading
 import time
 import warnings
-from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from coachman.errors import (
+    LocalProtocolError,
     MessageCut,
     PeerGone,
     ServerAlreadyStarted,
@@ -21,14 +18,17 @@ from coachman.errors import (
     ServerNotStarted,
 )
 from coachman.protocol.messages import Element
-from coachman.server.child import live_as_server
+from coachman.server.forking import fork_server
 from coachman.server.handlers import Handler, check_handler
 from coachman.server.last_words import LastWords
 from coachman.server.server_side import ServerSide
+from coachman.server.spawning import spawn_server
 from coachman.server.stopping import CLOSE_WAIT, TERM_WAIT, end_process
 from coachman.unix.channel import MessageChannel
 from coachman.unix.processes import ChildProcess, Ending
-from coachman.unix.signals import ALL, signal_number
+from coachman.unix.signals import signal_number
+
+StartMethod: TypeAlias = Literal["fork", "spawn"]
 
 
 class AbstractServer(ServerSide):
@@ -39,9 +39,13 @@ class AbstractServer(ServerSide):
     process, `stop` ends it; a `with` block does both. The whole contract is in `docs/library.md`.
     """
 
+    start_method: ClassVar[StartMethod] = "fork"
+
     _process: ChildProcess | None = None
     _channel: MessageChannel | None = None
     _words: LastWords | None = None
+    # The call that ran out of time before its reply came.
+    _due: tuple[Element, ...] | None = None
 
     def before_fork(self) -> None:
         """Do something in the parent just before it forks. An error here is the error of `start`."""
@@ -89,32 +93,28 @@ class AbstractServer(ServerSide):
             raise ServerNotStarted(f"{type(self).__name__} has not been started: call start() first")
         return self._channel
 
-    def start(self) -> None:
+    def start(self, method: StartMethod | None = None) -> None:
         """Start the server in a child process; return without waiting for it.
 
-        Raises `ServerAlreadyStarted`, whatever `before_fork` raises, and `OSError` if there is no process or
-        descriptor left. A server that has ended by itself is started again.
+        `method` is "fork" (the server is a copy of this object as it is now) or "spawn" (a fresh interpreter,
+        to which this object is sent, pickled); by default the class's `start_method`.
+
+        Raises `ServerAlreadyStarted`, whatever `before_fork` or pickling raises, and `OSError` if there is no
+        process or descriptor left. A server that has ended by itself is started again.
         """
         if self.started:
-            raise ServerAlreadyStarted(
-                f"{type(self).__name__} is already started, as process {self.server_pid}"
-            )
+            raise ServerAlreadyStarted(f"{type(self).__name__} is already started, as {self.server_pid}")
         self._let_go()
+        fork = _is_fork(method or self.start_method)
         ours, theirs = socket.socketpair()
         try:
-            words = LastWords()
-            try:
-                self.before_fork()
-                self._process = ChildProcess(self._fork(ours, theirs, words))
-            except BaseException:
-                words.close()
-                raise
+            self.before_fork()
+            self._process, self._words = (fork_server if fork else spawn_server)(self, ours, theirs)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        self._words = words
         self._channel = MessageChannel(ours)
 
     def stop(self, close_wait: float = CLOSE_WAIT, term_wait: float = TERM_WAIT) -> Ending:
@@ -140,23 +140,32 @@ class AbstractServer(ServerSide):
             raise self._ended() from error
 
     def recv_from_server(self, timeout: float | None = None) -> list[str]:
-        """Receive a message. `ServerError` if the server has ended, or what `MessageChannel.read` does."""
+        """Receive a message. `ServerError` if the server has ended, or what `MessageChannel.read` raises."""
         try:
             message = self.server.read(timeout)
         except MessageCut as error:
             raise self._ended() from error
         if message is None:
             raise self._ended()
+        self._due = None
         return message
 
     def call(self, name: Element, *args: Element, timeout: float | None = None) -> list[str]:
-        """Send a message and return the reply, a whole message. Raises what sending and receiving raise."""
-        if timeout is None:
-            self.send_to_server(name, *args)
-            return self.recv_from_server()
-        deadline = time.monotonic() + timeout
-        self.send_to_server(name, *args, timeout=timeout)
-        return self.recv_from_server(timeout=max(0.0, deadline - time.monotonic()))
+        """Send a message and return the reply, a whole message. Raises what sending and receiving raise.
+
+        After a `ChannelTimeout` the reply is still due: the same call again waits for it without sending
+        twice. Any other call is refused with `LocalProtocolError`, because it would get the wrong reply.
+        """
+        request = (name, *args)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if self._due is None:
+            self.send_to_server(name, *args, timeout=timeout)
+            self._due = request
+        elif self._due != request:
+            raise LocalProtocolError(
+                f"the reply to {self._due[0]!r} is still due: repeat that call, or call recv_from_server()"
+            )
+        return self.recv_from_server(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def __enter__(self) -> Self:
         """Start the server unless it runs."""
@@ -171,28 +180,16 @@ class AbstractServer(ServerSide):
         if self._process is not None:
             self.stop()
 
-    def _fork(self, ours: socket.socket, theirs: socket.socket, words: LastWords) -> int:
-        if threading.active_count() > 1:
-            names = ", ".join(t.name for t in threading.enumerate() if t is not threading.current_thread())
+    def __del__(self) -> None:
+        """Say that the server was forgotten. It ends, as its connection is closed now; nobody reaps it."""
+        if self._process is not None:
             warnings.warn(
-                f"{type(self).__name__} is forked while other threads run ({names}): locks that they hold "
-                "stay locked in the server for ever",
-                RuntimeWarning,
-                stacklevel=3,
+                f"{type(self).__name__}, process {self._process.pid}, was not stopped",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
             )
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(AttributeError, OSError, ValueError):
-                stream.flush()  # what is buffered here would be written by both processes
-        # Blocked until the child has shed them: a handler of the parent's must not run there.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ALL)
-        try:
-            pid = os.fork()
-            if pid == 0:
-                self._process = self._channel = self._words = None
-                live_as_server(self.start_synchronously, theirs, words)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        return pid
+            self._let_go()
 
     def _refuse_while_started(self, what: str, name: str) -> None:
         if self._process is not None and self.started:
@@ -218,7 +215,13 @@ class AbstractServer(ServerSide):
     def _let_go(self) -> None:
         """Close what belonged to a server that is no more."""
         channel, process, words = self._channel, self._process, self._words
-        self._channel = self._process = self._words = None
+        self._channel = self._process = self._words = self._due = None
         for owned in (channel, process, words):
             if owned is not None:
                 owned.close()
+
+
+def _is_fork(method: str) -> bool:
+    if method not in ("fork", "spawn"):
+        raise ValueError(f"a server starts by 'fork' or 'spawn', not by {method!r}")
+    return method == "fork"

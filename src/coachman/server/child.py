@@ -7,17 +7,33 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from coachman.server.last_words import LastWords
-from coachman.unix.descriptors import close_all_but, standard_streams
-from coachman.unix.signals import unblock_all
+from coachman.unix.descriptors import retire
+
+if TYPE_CHECKING:
+    from coachman.server.server_side import ServerSide
 
 
-def live_as_server(serve: Callable[[socket.socket], None], sock: socket.socket, words: LastWords) -> NoReturn:
-    """Run `serve(sock)` in the freshly forked process and leave that, whatever happens, without returning.
+class Inheritance(NamedTuple):
+    """What a forked server has from its parent, and has to shed.
+
+    Found out by the parent: the child pays for every page that it touches, and its own /proc is slow at
+    first.
+    """
+
+    descriptors: Iterable[int]
+    keep: Collection[int]
+    placeholder: int
+    signals: Sequence[int]
+
+
+def live_as_server(
+    server: ServerSide, sock: socket.socket, words: LastWords, inheritance: Inheritance
+) -> NoReturn:
+    """Run `server` over `sock` in the freshly forked process and leave that, whatever happens.
 
     Nothing of the parent's is run on the way out: no exit handlers, no `finally` of its frames, no flushing
     of what it had buffered.
@@ -25,17 +41,18 @@ def live_as_server(serve: Callable[[socket.socket], None], sock: socket.socket, 
     status = 1
     try:
         try:
-            _shed(sock)
-            serve(sock)
+            _shed(inheritance)
+            server._changed_signals = inheritance.signals
+            server.start_synchronously(sock)
             status = 0
         except BaseException as error:
             status = report(error, words)
     finally:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(
-                Exception
-            ):  # closed, broken or replaced by the server: nothing can be told to anybody
+            try:
                 stream.flush()
+            except Exception:
+                pass  # closed, or replaced by the server: there is nobody to be told
         os._exit(status)
 
 
@@ -54,23 +71,21 @@ def report(error: BaseException, words: LastWords) -> int:
     return 1
 
 
-def _shed(sock: socket.socket) -> None:
-    """Become a process of our own: this runs first in the child."""
-    # What exists now is never collected: the collector would touch every inherited page, and finalizers of
-    # the parent's garbage would close numbers that mean something else here.
+def _shed(inheritance: Inheritance) -> None:
+    """Become a process of our own."""
+    # The random generator needs nothing: Python reseeds it in forked children.
+    # Descriptors first: as long as this process holds the parent's end of the connection, too, it would not
+    # notice that the parent has died.
+    retire(inheritance.descriptors, inheritance.keep, inheritance.placeholder)
+    # What exists now is never collected: the collector would touch, and so copy, every inherited page.
     gc.freeze()
-    close_all_but(standard_streams() | {sock.fileno()})
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError, OSError):  # a stream that is no TextIOWrapper
-            stream.reconfigure(write_through=True)  # type: ignore[union-attr]  # the reason for the suppress
-    _forget_event_loop()
-    unblock_all()
-    # random needs nothing: the interpreter reseeds it in every forked child.
-
-
-def _forget_event_loop() -> None:
-    """Make asyncio start from nothing: a loop of the parent's would wait on an epoll that is closed here."""
+        try:
+            stream.reconfigure(write_through=True)  # type: ignore[union-attr]  # the reason for the except
+        except (AttributeError, ValueError, OSError):
+            pass  # a stream that is no TextIOWrapper
     events = sys.modules.get("asyncio.events")
     if events is not None:
+        # A loop of the parent's would wait on an epoll that is not ours.
         events._set_running_loop(None)
-        events.set_event_loop_policy(None)
+        events.set_event_loop(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import signal
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar
 
 from coachman.errors import UnknownMessage
 from coachman.unix.signals import SignalHandler, signal_number
@@ -38,18 +38,30 @@ def _marker(attribute: str, key: object) -> Callable[[Function], Function]:
 
 
 class HandlerTable:
-    """The handlers of one server object, as they were defined; methods are looked up when the server runs."""
+    """The handlers of a server, as they were defined; methods are looked up when the server runs."""
 
-    def __init__(self, owner: type) -> None:
-        """Start with what the decorators of `owner` and its bases say, the nearest class last."""
+    def __init__(self) -> None:
         self.messages: dict[str, Handler] = {}
         self.signals: dict[int, Handler | signal.Handlers] = {}
-        for cls in reversed(owner.__mro__):
-            for attribute, member in vars(cls).items():
+
+    @classmethod
+    def of_class(cls, owner: type) -> Self:
+        """Return what the decorators of `owner` and its bases say, the nearest class last."""
+        table = cls()
+        for base in reversed(owner.__mro__):
+            for attribute, member in vars(base).items():
                 for name in getattr(member, _MESSAGES, ()):
-                    self.messages[name] = attribute
+                    table.messages[name] = attribute
                 for number in getattr(member, _SIGNALS, ()):
-                    self.signals[number] = attribute
+                    table.signals[number] = attribute
+        return table
+
+    def copy(self) -> Self:
+        """Return a table that can be changed."""
+        table = type(self)()
+        table.messages = self.messages.copy()
+        table.signals = self.signals.copy()
+        return table
 
 
 class BoundHandlers:

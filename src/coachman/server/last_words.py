@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import os
+import tempfile
 from typing import Final
 
 SIZE: Final = 1024
@@ -17,8 +19,18 @@ class LastWords:
     that belongs to its owner.
     """
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, SIZE)
+    def __init__(self, file: int = -1) -> None:
+        """Share memory with the next process that is forked, or what a `words_file` has; that is not kept."""
+        self._memory = mmap.mmap(file, SIZE)
+
+    def keep_to_ourselves(self) -> None:
+        """Have processes that are forked from now on not inherit it (in the parent, after its own fork).
+
+        Otherwise every fork copies the mappings of all servers that run: the thousandth would cost three
+        times the first.
+        """
+        if hasattr(mmap, "MADV_DONTFORK"):
+            self._memory.madvise(mmap.MADV_DONTFORK)
 
     def leave(self, text: str) -> None:
         """Leave these words (in the child), cut to what there is room for."""
@@ -35,3 +47,14 @@ class LastWords:
     def close(self) -> None:
         """Give the memory back."""
         self._memory.close()
+
+
+def words_file() -> int:
+    """Return a descriptor of memory that processes can share which execute; owned by the caller."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("last words")
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    os.ftruncate(file, SIZE)
+    return file

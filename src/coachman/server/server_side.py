@@ -5,31 +5,40 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from coachman.errors import ChannelTimeout, PeerGone
 from coachman.protocol.messages import Element
 from coachman.server.handlers import BoundHandlers, HandlerTable
 from coachman.unix.channel import MessageChannel
-from coachman.unix.signals import SavedSignals
+from coachman.unix.signals import Disposition, SavedSignals
 
 
 class ServerSide:
     """The half of an `AbstractServer` that runs in the server process, whoever made that process."""
 
+    _declared: ClassVar = HandlerTable()
     _handlers: HandlerTable
     _bound: BoundHandlers | None = None
     _client: MessageChannel | None = None
     _done = False
     _reading = False
     _interruptible = False
+    # Known already where we are a fork of the client; to be found out elsewhere.
+    _changed_signals: Sequence[int] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Not `__init__`, which a subclass may fail to call and unpickling does not call."""
         self = super().__new__(cls)
-        self._handlers = HandlerTable(cls)
+        self._handlers = cls._declared.copy()
         return self
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Look at the decorators once, not for every server."""
+        super().__init_subclass__(**kwargs)
+        cls._declared = HandlerTable.of_class(cls)
 
     def initialize_server(self) -> None:
         """Prepare, in the server process, before the main loop."""
@@ -53,8 +62,8 @@ class ServerSide:
             self._reading = False
             if message is None:
                 self._done = True
-                return
-            self._dispatch(message)
+            elif not self._done:  # a signal's handler may have quit meanwhile
+                self._dispatch(message)
 
     def dispatch_pending(self) -> None:
         """Handle every message that is here already, without waiting; sets `done` when the client is gone.
@@ -132,8 +141,11 @@ class ServerSide:
                 raise
         finally:
             self._interruptible = False
-            signals.revert()
-            client.close()
+            if self._changed_signals is None:
+                signals.revert()
+                client.close()
+            # else a fork of the client, about to leave: what it would revert to are the client's handlers,
+            # and its connection has to end after the last words are left.
             self._client = self._bound = None
 
     def _dispatch(self, message: list[str]) -> None:
@@ -143,12 +155,15 @@ class ServerSide:
     def _take_signals(self, signals: SavedSignals, handlers: BoundHandlers) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        signals.reset()
-        signals.set(signal.SIGHUP, signal.SIG_IGN)
-        signals.set(signal.SIGTERM, self._quit_upon_signal)
-        signals.set(signal.SIGINT, self._quit_upon_signal)
+        wanted: dict[int, Disposition] = {
+            signal.SIGHUP: signal.SIG_IGN,
+            signal.SIGTERM: self._quit_upon_signal,
+            signal.SIGINT: self._quit_upon_signal,
+        }
         for number in self._handlers.signals:
-            signals.set(number, handlers.for_signal(number))
+            wanted[number] = handlers.for_signal(number)
+        signals.take_over(wanted, self._changed_signals)
+        signals.unblock_all()
 
     def _quit_upon_signal(self, *_: object) -> None:
         self._done = True

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial as partial_function
@@ -14,10 +13,12 @@ from typing import Any
 
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
+from coachman.protocol.lines import LastLines
+from coachman.protocol.log_format import Source
 from coachman.protocol.stdio import decode_text
 from coachman.protocol.supervisor_half import Step, SupervisorHalf
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
-from coachman.supervisor.log import Log, Source
+from coachman.supervisor.log import Log
 from coachman.supervisor.pipe_writer import PipeWriter
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
@@ -25,6 +26,9 @@ from coachman.unix.processes import Ending
 
 LAST_LINES = 20
 """How many lines a failure quotes of what a process printed."""
+
+LAST_WORDS_SECONDS = 1.0
+"""How long the last words of an ended process wait for a slow log before they are taken in all the same."""
 
 ENDING_GRACE_SECONDS = 2.0
 """How long a process that has closed its stdout may take to end, before that itself is the failure."""
@@ -49,14 +53,15 @@ class ApplicationProcess:
         self._log = log
         self._source = source
         self._negotiation = SupervisorHalf(request)
-        self._last_lines: deque[bytes] = deque(maxlen=LAST_LINES)
+        self._last_lines = LastLines()
         loop = asyncio.get_running_loop()
         self._decided: asyncio.Future[supervisor_half.Event] = loop.create_future()
         self._exited: asyncio.Future[Ending] = loop.create_future()
         loop.add_reader(self._child.fileno(), self._on_exit)
         self._pipes = [
-            PipeReader(spawned.stdout, self._receive_stdout),
-            PipeReader(spawned.stderr, self._lines("stderr")),
+            # Urgent until the start is decided: a slow reader of the log must not make a start time out.
+            PipeReader(spawned.stdout, self._receive_stdout, log.gate, urgent=True),
+            PipeReader(spawned.stderr, self._lines("stderr"), log.gate),
         ]
         self._stdout_lines: LineReceiver | None = None
         """What takes stdout once the start is decided."""
@@ -127,7 +132,7 @@ class ApplicationProcess:
         return self._failure(FailureKind.TIMED_OUT, f"{timeout:g} seconds, in the step {step.name.lower()}")
 
     def _failure(self, kind: FailureKind, reason: str) -> StartFailure:
-        lines = tuple(decode_text(line) for line in self._last_lines)
+        lines = tuple(decode_text(line) for line in self._last_lines.last(LAST_LINES))
         return StartFailure(kind, self.pid, reason, self._child.ending, lines)
 
     # What it prints.
@@ -142,24 +147,26 @@ class ApplicationProcess:
                 case supervisor_half.Send(answer):
                     self._stdin.write(answer)
                 case supervisor_half.Output(line):
-                    self._print("stdout", [line])
+                    self._print("stdout", line + b"\n")
                 case _:
                     if not self._decided.done():
                         self._decided.set_result(event)
         if self._negotiation.decided:
             self._stdout_lines = self._lines("stdout", self._negotiation.rest())
+            self._pipes[0].urgent = False
 
     def _lines(self, stream: str, partial: bytes = b"") -> LineReceiver:
         return LineReceiver(partial_function(self._print, stream), partial)
 
-    def _print(self, stream: str, lines: list[bytes]) -> None:
-        self._last_lines.extend(lines)
-        self._log.write(self._source, stream, lines)
+    def _print(self, stream: str, block: bytes) -> None:
+        self._last_lines.add(block)
+        self._log.write(self._source, stream, block)
 
     async def _hear_out(self) -> None:
         """Read what an ended process has left in its pipes: its last words."""
+        deadline = time.monotonic() + LAST_WORDS_SECONDS
         for pipe in self._pipes:
-            pipe.read_available()
+            await pipe.hear_out(deadline)
 
     # The end.
 

@@ -8,8 +8,9 @@ from contextlib import suppress
 
 from coachman.errors import ChannelError
 from coachman.protocol import control
+from coachman.protocol.log_format import Source
 from coachman.supervisor.application_process import ApplicationProcess, first_of
-from coachman.supervisor.log import Log, Source
+from coachman.supervisor.log import Log
 from coachman.supervisor.pipes import PipeReader
 from coachman.supervisor.spawner import ControlledSpawn
 from coachman.unix.async_channel import AsyncMessageChannel
@@ -22,10 +23,12 @@ HEARING_SECONDS = 1.0
 class ControlledProcess(ApplicationProcess):
     """An application process that also talks on a control channel."""
 
-    def __init__(self, spawned: ControlledSpawn, request: Mapping[str, str], log: Log) -> None:
+    def __init__(
+        self, spawned: ControlledSpawn, request: Mapping[str, str], source: Source, log: Log
+    ) -> None:
         if spawned.control_fd is not None:
             request = {**request, "control_fd": str(spawned.control_fd)}
-        super().__init__(spawned.process, request, Source(spawned.process.child.pid), log)
+        super().__init__(spawned.process, request, source, log)
         self._control = AsyncMessageChannel(spawned.control)
         self._conversation = asyncio.create_task(self._converse())
 
@@ -45,7 +48,7 @@ class ControlledProcess(ApplicationProcess):
                 if message == [control.STDOUT]:
                     fd = await self._control.recv_io(negotiate=False)
                     if fd is not None:
-                        self._pipes.append(PipeReader(fd, self._lines("stdout")))
+                        self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
                 else:
                     await self._receive(message)
 

@@ -3,55 +3,149 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
-from coachman.errors import ConfigurationError
+from coachman.config import LogFormat
+from coachman.protocol.log_format import FORMATS, Attribution, Source, encode_note
+from coachman.protocol.unwritten import Unwritten
+from coachman.supervisor.gate import Gate
+from coachman.supervisor.log_file import LogFile, write_out
+from coachman.supervisor.log_writer import LogWriter, Put
+
+CLOSING_SECONDS = 3.0
+"""How long a reader of the log may take for what is left of it when the supervisor ends."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """The process that printed a line."""
+class _Lines:
+    attribution: Attribution
+    block: bytes
+    time_ns: int
 
-    pid: int
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    text: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Reopen:
+    """From here on, the file that has the path now."""
+
+
+_Item: TypeAlias = _Lines | _Note | _Reopen
 
 
 class Log:
-    """Writes lines to a file or, without one, to `fd`: standard output, if nothing else is said.
+    """Writes lines to a file or to standard output, in a thread of its own; nothing here ever waits for that.
 
-    It owns the descriptor of a file; `fd` stays the process's own.
+    What waits to be written is held as it came and is bounded: `gate` is shut while there is much of it, and
+    whoever reads what applications print has to heed it. Belongs to the event loop's thread.
     """
 
-    def __init__(self, file: Path | None, *, fd: int = 1) -> None:
-        self.file = file
-        if file is None:
-            self._fd = fd
-            return
-        try:
-            self._fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise ConfigurationError(f"cannot write the log file {file}: {error.strerror}") from error
+    def __init__(self, file: Path | None, log_format: LogFormat = LogFormat.TEXT, *, fd: int = 1) -> None:
+        """Write to `file`, or to the descriptor `fd`, which stays the caller's, where that is None.
 
-    def write(self, source: Source, stream: str, lines: Iterable[bytes]) -> None:
-        """Write lines that the process `source` printed to `stream`, which is "stdout" or "stderr"."""
-        self._write(f"App {source.pid} {stream}: ", lines)
+        Raises `ConfigurationError` where the file cannot be opened.
+        """
+        self.gate = Gate()
+        self._format = FORMATS[log_format.value](os.getpid())
+        self._file = LogFile(file, self._complain, self._format_note, fd=fd)
+        self._writer = LogWriter[_Item]("log", self._write_items, self.gate.open)
+        self._errors = LogWriter[bytes]("standard error", _write_errors)
+        self._refused = Unwritten()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have not been written yet."""
+        return self._writer.waiting
+
+    def write(self, source: Source, stream: str, block: bytes) -> None:
+        """Write whole lines that `source` printed to `stream`, each with its newline."""
+        self._queue(_Lines(source.attributions[stream], block, time.time_ns()), block)
 
     def note(self, text: str) -> None:
-        """Write what the supervisor itself has to say."""
-        self._write(f"Supervisor {os.getpid()}: ", text.encode("utf-8", "surrogateescape").split(b"\n"))
+        """Write what the supervisor itself has to say: to standard error where the format has no notes."""
+        if self._format.has_notes:
+            self._queue(_Note(text, time.time_ns()), encode_note(text) + b"\n")
+        else:
+            self._complain(text)
+
+    def announce(self, text: str) -> None:
+        """Note `text`, and show it where the person looks when the log goes to a file."""
+        self.note(text)
+        if self._file.path is not None and self._format.has_notes:
+            self._complain(text)
+
+    def reopen(self) -> None:
+        """Go on in the file that has the log's path now, after what was written before is in the old one."""
+        self._writer.put(_Reopen(), 0)
 
     def close(self) -> None:
-        """Close the log file."""
-        if self.file is not None:
-            os.close(self._fd)
+        """Write what is left, for `CLOSING_SECONDS` at most, and close the file."""
+        self._say_what_was_refused()
+        if self._writer.close(CLOSING_SECONDS):
+            self._file.close()
+        else:
+            self._complain(
+                f"{self.waiting} bytes of the log could not be written within {CLOSING_SECONDS:g} "
+                "seconds and are lost"
+            )
+        self._errors.close(CLOSING_SECONDS)
 
-    def _write(self, prefix_text: str, lines: Iterable[bytes]) -> None:
-        prefix = prefix_text.encode()
-        data = b"".join([part for line in lines for part in (prefix, line, b"\n")])
-        while data:
-            try:
-                written = os.write(self._fd, data)
-            except OSError:
-                return  # a log that cannot be written must not stop what it is about
-            data = data[written:]
+    def _queue(self, item: _Item, block: bytes) -> None:
+        if not self._say_what_was_refused():
+            self._refused.keep(block, 0)
+            return
+        match self._writer.put(item, len(block)):
+            case Put.TAKEN_PAUSE:
+                self.gate.shut()
+            case Put.REFUSED:
+                self._refused.keep(block, 0)
+
+    def _say_what_was_refused(self) -> bool:
+        """Return whether there is nothing, or no longer anything, that was refused and not spoken of."""
+        if self._refused.lines:
+            text = f"{self._refused} are missing here: the log is written too slowly"
+            if self._writer.put(_Note(text, time.time_ns()), len(text)) is Put.REFUSED:
+                return False
+            self._refused.said()
+        return True
+
+    # In the thread that writes the log.
+
+    def _write_items(self, items: list[_Item]) -> None:
+        blocks: list[bytes] = []
+        for item in items:
+            match item:
+                case _Lines(attribution, block, time_ns):
+                    blocks.append(self._format.lines(attribution, block, time_ns))
+                case _Note(text, time_ns) if self._format.has_notes:
+                    blocks.append(self._format.note(text, time_ns))
+                case _Note(text):
+                    self._complain(text)
+                case _Reopen():
+                    self._file.write(blocks)
+                    blocks = []
+                    if self._file.reopen():
+                        blocks.append(self._format_note("the log file was reopened"))
+                        self._complain(f"the log file {self._file.path} was reopened")
+        self._file.write(blocks)
+
+    def _format_note(self, text: str) -> bytes:
+        return self._format.note(text, time.time_ns())
+
+    # In either thread.
+
+    def _complain(self, text: str) -> None:
+        """Say `text` on standard error, which may have a slow reader as well."""
+        data = encode_note(f"coachman: {text}\n")
+        self._errors.put(data, len(data))
+
+
+def _write_errors(items: list[bytes]) -> None:
+    write_out(2, items)

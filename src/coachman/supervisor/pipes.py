@@ -4,34 +4,59 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 
-from coachman.protocol.lines import LineSplitter
+from coachman.protocol.lines import LineBlocks
+from coachman.supervisor.gate import Gate
+from coachman.unix.pipes import enlarge, waiting_bytes
 
 READ_SIZE = 64 * 1024
-PIPE_CAPACITY = 1024 * 1024
-"""Bytes that a pipe holds at most (/proc/sys/fs/pipe-max-size, by default)."""
+"""Bytes that are read in one turn of the loop: each pipe gets its turn before any gets another."""
+
+PIPE_SIZE = 256 * 1024
+"""Bytes that a pipe is to hold.
+
+Four times the kernel's default spares a fast writer three of four waits. Not the megabyte that the kernel
+would allow: a user's pipes may hold 64 MiB together, and over that each further pipe of that user, of
+whatever program, is made with two pages (pipe(7)).
+"""
 
 
 class PipeReader:
     """Passes on what arrives in a pipe; an empty `data` says that its writers have closed it.
 
-    It takes over `fd` and closes it at the end of the stream, or when `close` is called.
+    It takes over `fd` and closes it at the end of the stream, or when `close` is called. While `gate` is
+    shut, it leaves in the pipe what is there; an `urgent` one reads on, since more than output travels in it.
     """
 
-    def __init__(self, fd: int, receive: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, fd: int, receive: Callable[[bytes], None], gate: Gate, *, urgent: bool = False
+    ) -> None:
         os.set_blocking(fd, False)
+        enlarge(fd, PIPE_SIZE)
+        self.urgent = urgent
         self._fd = fd
         self._receive = receive
+        self._gate = gate
         self._loop = asyncio.get_running_loop()
         self.ended = False
         self._loop.add_reader(fd, self._on_readable)
 
     def read_available(self) -> None:
-        """Read what is there already, and no more than a pipe can hold: its writer may go on writing."""
-        for _ in range(PIPE_CAPACITY // READ_SIZE):
-            if self.ended or not self._on_readable():
+        """Read what is there at this moment, and no more: its writer may go on writing."""
+        left = 0 if self.ended else waiting_bytes(self._fd)
+        while left > 0 and (size := self._read()):
+            left -= size
+
+    async def hear_out(self, deadline: float) -> None:
+        """Read what is there at this moment, as the gate allows; from `deadline` on, whatever it allows."""
+        left = 0 if self.ended else waiting_bytes(self._fd)
+        while left > 0:
+            await self._gate.wait_open(deadline - time.monotonic())
+            if self.ended or not (size := self._read()):
                 break
+            left -= size
 
     def close(self) -> None:
         """Read what is there already, then close. Again: nothing happens."""
@@ -39,17 +64,28 @@ class PipeReader:
         if not self.ended:
             self._end()
 
-    def _on_readable(self) -> bool:
-        """Read once; return False where nothing was there."""
+    def _on_readable(self) -> None:
+        if self.urgent or self._gate.is_open:
+            self._read()
+        else:
+            self._loop.remove_reader(self._fd)
+            self._gate.at_opening(self._go_on)
+
+    def _go_on(self) -> None:
+        if not self.ended:
+            self._loop.add_reader(self._fd, self._on_readable)
+
+    def _read(self) -> int:
+        """Read once; return how many bytes there were, 0 also at the end of the stream."""
         try:
             data = os.read(self._fd, READ_SIZE)
         except BlockingIOError:
-            return False
+            return 0
         if data:
             self._receive(data)
         else:
             self._end()
-        return True
+        return len(data)
 
     def _end(self) -> None:
         fd, self._fd = self._fd, -1
@@ -60,13 +96,16 @@ class PipeReader:
 
 
 class LineReceiver:
-    """Receives the bytes of one stream and passes whole lines on; `partial` is how the first one begins."""
+    """Receives the bytes of one stream and passes on blocks of whole lines, each line with its newline.
 
-    def __init__(self, write: Callable[[list[bytes]], None], partial: bytes = b"") -> None:
+    `partial` is how the first line begins.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], partial: bytes = b"") -> None:
         self._write = write
-        self._splitter = LineSplitter(partial)
+        self._blocks = LineBlocks(partial)
 
     def __call__(self, data: bytes) -> None:
-        lines = self._splitter.feed(data) if data else self._splitter.flush()
-        if lines:
-            self._write(lines)
+        block = self._blocks.feed(data) if data else self._blocks.flush()
+        if block:
+            self._write(block)

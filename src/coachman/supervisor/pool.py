@@ -82,7 +82,8 @@ class Pool:
                 except StartFailed as error:
                     failures += 1
                     if not self._stopping.is_set():
-                        self._log.note(f"worker {slot} could not be started: {error}")
+                        again = _soon(restart_delay(failures))
+                        self._log.note(f"worker {slot} could not be started, trying again{again}: {error}")
                     continue
             ending = await worker.ended()
             del self._workers[slot]
@@ -92,16 +93,16 @@ class Pool:
                 break
             if not worker.drained:
                 failures = failures_after_death(failures, served_for=served_for)
-            self._log.note(
-                f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s; replacing it"
-            )
+            again = _soon(restart_delay(failures))
+            what = f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s"
+            self._log.note(f"{what}; replacing it{again}")
             worker = None
 
     async def _start_worker(self, slot: int) -> WorkerProcess:
         asked_at = time.monotonic()
         spawned = await self._source.worker(slot)
         worker = self._workers[slot] = WorkerProcess(
-            slot, spawned, self._config, self._identity, self._listeners, self._log
+            slot, GENERATION, spawned, self._config, self._identity, self._listeners, self._log
         )
         try:
             await worker.start(self._config.start_timeout)
@@ -122,3 +123,7 @@ class Pool:
                 await self._stopping.wait()
         except TimeoutError:
             pass
+
+
+def _soon(delay: float) -> str:
+    return f" in {duration(delay)}" if delay else ""

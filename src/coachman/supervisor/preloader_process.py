@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from coachman.config import ServeConfig
 from coachman.errors import ChannelError
 from coachman.protocol import control
+from coachman.protocol.log_format import Source
 from coachman.supervisor.application_process import first_of
 from coachman.supervisor.controlled_process import ControlledProcess
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
@@ -27,9 +28,15 @@ class PreloaderProcess(ControlledProcess):
     """A process that has the application loaded and forks workers from it."""
 
     def __init__(
-        self, spawned: ControlledSpawn, config: ServeConfig, identity: Identity | None, log: Log
+        self,
+        generation: int,
+        spawned: ControlledSpawn,
+        config: ServeConfig,
+        identity: Identity | None,
+        log: Log,
     ) -> None:
-        super().__init__(spawned, request_for(config, identity, Role.PRELOADER), log)
+        source = Source(spawned.process.child.pid, config.application.name, generation)
+        super().__init__(spawned, request_for(config, identity, Role.PRELOADER), source, log)
         self._config = config
         self._identity = identity
         self._one_at_a_time = asyncio.Lock()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import sys
 from contextlib import ExitStack
 
 from coachman.config import ServeConfig
@@ -35,8 +35,11 @@ async def serve(config: ServeConfig) -> None:
         for address in config.addresses:
             listeners.append(listener := Listener.bind(address))
             on_end.callback(listener.close)
-        log = Log(config.log_file)
+        # Before the log, so that it is undone after it: a rotation must not kill a supervisor that is ending.
+        on_end.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGUSR1)
+        log = Log(config.log_file, config.log_format)
         on_end.callback(log.close)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, log.reopen)
         account = Account(identity, settings.umask)
         pool = Pool(config, account, listeners, log)
         strays = Strays(pool.pids, log)
@@ -44,11 +47,12 @@ async def serve(config: ServeConfig) -> None:
         stop = StopSignals(pool, log)
         on_end.callback(stop.close)
 
-        _announce(
-            log,
+        log.announce(
             f"starting {config.application}: {_plural(config.processes, 'process')} of "
             f"{_plural(config.threads, 'thread')}",
         )
+        if os.geteuid() == 0 and identity is None:
+            log.note("the application runs as root; --user NAME runs it with less power")
         starting = asyncio.create_task(pool.start())
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -56,7 +60,7 @@ async def serve(config: ServeConfig) -> None:
             if not stopped.done():
                 starting.result()
                 for listener in listeners:
-                    _announce(log, f"listening at {listener.address.url}")
+                    log.announce(f"listening at {listener.address.url}")
                 await stopped
         finally:
             stopped.cancel()
@@ -64,7 +68,7 @@ async def serve(config: ServeConfig) -> None:
             await asyncio.wait([starting])
             await pool.stop()
             strays.end()
-        _announce(log, "stopped")
+        log.announce("stopped")
 
 
 class StopSignals:
@@ -83,9 +87,10 @@ class StopSignals:
         await self._asked.wait()
 
     def close(self) -> None:
-        """Give the signals back their default meaning."""
+        """Listen to signals no longer: another Ctrl-C now must not spoil the exit status."""
         for number in STOP_SIGNALS:
             self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int) -> None:
         if self._asked.is_set():
@@ -94,13 +99,6 @@ class StopSignals:
         else:
             self._log.note(f"{signal_name(number)}: stopping")
             self._asked.set()
-
-
-def _announce(log: Log, text: str) -> None:
-    """Note `text` in the log, and show it where the person looks when the log goes to a file."""
-    log.note(text)
-    if log.file is not None:
-        print(f"coachman: {text}", file=sys.stderr)
 
 
 def _plural(count: int, noun: str) -> str:

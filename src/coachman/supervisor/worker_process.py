@@ -10,6 +10,7 @@ from coachman.config import ServeConfig
 from coachman.errors import ChannelError
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import control
+from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.application_process import ENDING_GRACE_SECONDS, first_of
 from coachman.supervisor.controlled_process import ControlledProcess
@@ -26,13 +27,15 @@ class WorkerProcess(ControlledProcess):
     def __init__(
         self,
         slot: int,
+        generation: int,
         spawned: ControlledSpawn,
         config: ServeConfig,
         identity: Identity | None,
         listeners: Sequence[Listener],
         log: Log,
     ) -> None:
-        super().__init__(spawned, request_for(config, identity, Role.WORKER), log)
+        source = Source(spawned.process.child.pid, config.application.name, generation)
+        super().__init__(spawned, request_for(config, identity, Role.WORKER), source, log)
         self.slot = slot
         self._config = config
         self._listeners = listeners

@@ -69,7 +69,9 @@ class WorkerSource:
 
     async def _start_preloader(self) -> PreloaderProcess | None:
         """Start it; return None, and never try again, where what was left alive forbids forking."""
-        preloader = PreloaderProcess(self._execute(), self._config, self._account.identity, self._log)
+        preloader = PreloaderProcess(
+            self._generation, self._execute(), self._config, self._account.identity, self._log
+        )
         self._preloaders[preloader.pid] = preloader
         self._in_background(self._see_to_its_end(preloader))
         try:

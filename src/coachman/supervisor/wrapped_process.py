@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from coachman.policy.lifecycle import Event, State, next_state
+from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.advertised import objection_to
 from coachman.supervisor.application_process import ApplicationProcess, first_of
-from coachman.supervisor.log import Log, Source
+from coachman.supervisor.log import Log
 from coachman.supervisor.spawner import SpawnedProcess
 
 

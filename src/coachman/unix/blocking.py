@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import select
 import socket
 import threading
@@ -82,17 +81,13 @@ class BlockingChannel(ChannelBase):
 
     def _wait(self, event: int, deadline: float | None) -> None:
         """Wait for the socket until `deadline`; `ChannelTimeout` if nothing happens before it."""
-        timeout = None
-        if deadline is not None:
-            timeout = deadline - time.monotonic()
-            if timeout <= 0:
-                raise ChannelTimeout(
-                    f"the time for {'reading' if event == select.POLLIN else 'writing'} is used up"
-                )
+        timeout = remaining(deadline)
+        if timeout == 0:
+            doing = "reading" if event == select.POLLIN else "writing"
+            raise ChannelTimeout(f"the time for {doing} is used up")
         poll = select.poll()
         poll.register(self._socket, event)
-        # Rounded up: rounded down, the last millisecond would be spent in a busy loop.
-        poll.poll(None if timeout is None else math.ceil(timeout * 1000))
+        poll.poll(None if timeout is None else timeout * 1000)
 
     def _catch_up(self) -> None:
         """Do what came up while a turn was held: messages of its signals' handlers; the closing."""

@@ -11,6 +11,7 @@ from typing import Self
 from coachman.errors import ChannelDead, PeerGone, RemoteProtocolError
 from coachman.protocol.messages import GOT_IO, PASS_IO, Element, encode_array, encode_scalar
 from coachman.unix.blocking import BlockingChannel, deadline_of, remaining
+from coachman.unix.channel_base import interrupted
 from coachman.unix.descriptors import Descriptor
 
 
@@ -83,15 +84,20 @@ class MessageChannel(BlockingChannel):
             self._deferred.append(data)
             return
         turn.owner = get_ident()
+        size, sent = len(data), 0
         try:
             if timeout is None and self._unsent is None:
                 sent = self._send(data, 0)
-                if sent != len(data):  # a signal came in the middle of a long one
+                if sent != size:  # a signal came in the middle of a long one
                     self._note_written(data, memoryview(data)[sent:])
                     self._write_out(data, None)
             else:
                 self._write_out(data, timeout)
             self._messages_written += 1
+        except BaseException as error:
+            if 0 < sent < size:  # another signal, whose handler raises, before that was noted
+                self._refuse_writing(interrupted("write", error))
+            raise
         finally:
             turn.owner = 0
             turn.lock.release()

@@ -21,6 +21,11 @@ from coachman.errors import (
 from coachman.protocol.messages import MARKER, Decoder
 from coachman.unix.descriptors import Descriptor, descriptor_number
 
+# Not sock.family and sock.type, which look members of enumerations up: that would be much of a server's
+# start.
+FAMILY: Final = socket.SocketType.family.__get__
+TYPE: Final = socket.SocketType.type.__get__
+UNIX_STREAM: Final = (int(socket.AF_UNIX), int(socket.SOCK_STREAM))
 RECEIVE_SIZE: Final = 65_536
 # SCM_MAX_FD: the most that the kernel takes in one message. It is also how many may wait unasked for.
 MAX_DESCRIPTORS: Final = 253
@@ -57,7 +62,7 @@ class ChannelBase:
     """
 
     def __init__(self, sock: socket.socket, *, blocking: bool) -> None:
-        if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
+        if (FAMILY(sock), TYPE(sock)) != UNIX_STREAM:
             raise ValueError(f"a message channel needs a Unix stream socket, not {sock!r}")
         sock.setblocking(blocking)
         self._socket = sock
@@ -122,7 +127,7 @@ class ChannelBase:
             raise
         except BaseException as error:
             # A signal's handler has raised. Whether before the call took bytes or after, nobody can know.
-            self._refuse_reading(ChannelDead(f"a read was interrupted by {type(error).__name__}"))
+            self._refuse_reading(interrupted("read", error))
             raise
         if ancillary or message_flags & TRUNCATED:
             self._queue_descriptors(ancillary, truncated=bool(message_flags & TRUNCATED))
@@ -164,7 +169,7 @@ class ChannelBase:
             # As in _receive; but what is atomic is out or is not, and the next message may follow in both
             # cases.
             if len(data) > ATOMIC_WRITE:
-                self._refuse_writing(ChannelDead(f"a long write was interrupted by {type(error).__name__}"))
+                self._refuse_writing(interrupted("write", error))
             raise
         self._bytes_written += sent
         return sent
@@ -235,6 +240,12 @@ class ChannelBase:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"dead: {self._dead}" if self._dead else "open"
         return f"<{type(self).__name__} {self.fileno()}: {state}>"
+
+
+def interrupted(what: str, error: BaseException) -> ChannelDead:
+    """Return the error of every later call, after `error` came out of a signal's handler during one."""
+    name = type(error).__name__
+    return ChannelDead(f"a {what} was interrupted by {name}: how much of a message is lost cannot be known")
 
 
 class _Refusal:

@@ -80,8 +80,10 @@ class ChildProcess:
         if pidfd is None and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal"):
             # Before 5.3 or under a filter of system calls: ENOSYS or EPERM. ESRCH: it has ended and was
             # reaped by the kernel because SIGCHLD is ignored here. In each case waitid still has an answer.
-            with suppress(OSError):
+            try:
                 pidfd = os.pidfd_open(pid)
+            except OSError:
+                pass
         self._pidfd = pidfd
         self._watch: _Watch | None = None
 
@@ -100,12 +102,14 @@ class ChildProcess:
 
     def wait(self, timeout: float | None = None) -> Ending | None:
         """Wait until it has ended, at most `timeout` seconds, and reap it. None if it still runs then."""
-        if self._reap(os.WEXITED | os.WNOHANG):
+        if self._reap():
             return self._ending
         if timeout == 0:
             return None
         if timeout is None and self._pidfd is None:
-            self._reap(os.WEXITED)
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self._reap()
             return self._ending
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
@@ -113,7 +117,7 @@ class ChildProcess:
         while True:
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
             poll.poll(None if remaining is None else remaining * 1000)
-            if self._reap(os.WEXITED | os.WNOHANG):
+            if self._reap():
                 return self._ending
             if remaining == 0.0:
                 return None
@@ -144,22 +148,18 @@ class ChildProcess:
         if watch is not None:
             watch.close(ended=self._ending is not None)
 
-    def _reap(self, options: int) -> bool:
-        if options & os.WNOHANG:
-            with self._lock:
-                return self._wait_once(options)
-        return self._wait_once(options)
-
-    def _wait_once(self, options: int) -> bool:
-        if self._ending is None:
-            try:
-                result = self._waitid(options)
-            except ChildProcessError:
-                self._ending = UNKNOWN_ENDING
-            else:
-                if result is not None:
-                    self._ending = Ending.from_waitid(result)
-        return self._ending is not None
+    def _reap(self) -> bool:
+        """Reap the process if it has ended; say whether it has. Never blocks: the lock is for moments."""
+        with self._lock:
+            if self._ending is None:
+                try:
+                    result = self._waitid(os.WEXITED | os.WNOHANG)
+                except ChildProcessError:
+                    self._ending = UNKNOWN_ENDING
+                else:
+                    if result is not None:
+                        self._ending = Ending.from_waitid(result)
+            return self._ending is not None
 
     def _waitid(self, options: int) -> os.waitid_result | None:
         if self._pidfd is not None:

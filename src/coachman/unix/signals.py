@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
 from typing import Final, TypeAlias
 
@@ -51,28 +51,38 @@ def default_disposition(number: int) -> signal.Handlers:
     return signal.SIG_IGN if number in IGNORED_BY_PYTHON else signal.SIG_DFL
 
 
-class SavedSignals:
-    """The dispositions and the wakeup descriptor of this process before they were changed.
+def changed_signals() -> list[int]:
+    """Return the signals whose disposition is not what a Python process starts with."""
+    return [n for n in CATCHABLE if signal.getsignal(n) is not default_disposition(n)]
 
-    `reset` and `set` change them, `revert` puts back what was there. Main thread only, as `signal.signal` is.
+
+class SavedSignals:
+    """The dispositions, the mask and the wakeup descriptor of this process before they were changed.
+
+    `take_over` and `unblock_all` change them, `revert` puts back what was there. Main thread only, as
+    `signal.signal` is.
     """
 
     def __init__(self) -> None:
         self._dispositions: dict[int, Disposition] = {}
         self._wakeup: int | None = None
+        self._mask: set[int | signal.Signals] | None = None
 
-    def reset(self) -> None:
-        """Give every signal its default disposition and take away the wakeup descriptor."""
+    def take_over(self, wanted: Mapping[int, Disposition], changed: Iterable[int] | None = None) -> None:
+        """Give these signals these dispositions, all others their defaults; take the wakeup descriptor away.
+
+        `changed` are the `changed_signals` if they are known.
+        """
         self._wakeup = signal.set_wakeup_fd(-1)
-        for number in CATCHABLE:
-            default = default_disposition(number)
-            if signal.getsignal(number) is not default:
-                self.set(number, default)
+        for number in changed_signals() if changed is None else changed:
+            if number not in wanted:
+                self._dispositions[number] = signal.signal(number, default_disposition(number))
+        for number, disposition in wanted.items():
+            self._dispositions[number] = signal.signal(number, disposition)
 
-    def set(self, number: int, disposition: Disposition) -> None:
-        """Set one disposition; the first change of a signal is the one that `revert` goes back behind."""
-        before = signal.signal(number, disposition)
-        self._dispositions.setdefault(number, before)
+    def unblock_all(self) -> None:
+        """Let every signal through to this thread."""
+        self._mask = signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def revert(self) -> None:
         """Put everything back, except what C code had installed: Python cannot, and leaves the default."""
@@ -83,8 +93,6 @@ class SavedSignals:
         if self._wakeup is not None:
             signal.set_wakeup_fd(self._wakeup)
             self._wakeup = None
-
-
-def unblock_all() -> None:
-    """Let every signal through to this thread."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if self._mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            self._mask = None

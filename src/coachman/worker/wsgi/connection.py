@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import socket
 import traceback
-from collections import deque
 from collections.abc import Iterable, Iterator
-from select import EPOLLIN, EPOLLOUT, POLLOUT, poll
+from select import EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING
 
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.environ import Environ, build_environ
+from coachman.worker.wsgi.outbox import ClientGone, Outbox
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
 from coachman.worker.wsgi.response import Response, date_line
 
@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 READ_SIZE = 64 * 1024
 TURN_SIZE = 256 * 1024
 """Bytes of a streamed response that go out before other connections get a turn."""
-WRITE_TIMEOUT_SECONDS = 60.0
-"""How long a thread that is bound to a response waits for its peer to take some of it."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class ClientGone(ConnectionError):
-    """The peer closed the connection or took nothing for too long; `write()` raises it to the application."""
 
 
 class Connection:
@@ -44,13 +38,11 @@ class Connection:
         "_closing",
         "_engine",
         "_environ",
-        "_gone",
         "_out",
         "_parser",
         "_refusal",
         "_request",
         "_response",
-        "_sent_this_turn",
         "_source",
         "fd",
         "sock",
@@ -65,8 +57,7 @@ class Connection:
         self._parser = RequestParser()
         self._armed = EPOLLIN
         """What the loop waits for; 0 while a thread has the connection. The loop begins by itself."""
-        self._out: deque[bytes | memoryview] = deque()
-        """Bytes that the kernel has not taken yet."""
+        self._out = Outbox(sock)
         self._request: Request | None = None
         self._response: Response | None = None
         self._source: Iterable[bytes] | None = None
@@ -76,8 +67,6 @@ class Connection:
         self._refusal: BadRequest | None = None
         """The answer to what could not be parsed; it follows the responses that are still due."""
         self._closing = False
-        self._gone = False
-        self._sent_this_turn = 0
 
     @property
     def idle(self) -> bool:
@@ -133,17 +122,18 @@ class Connection:
 
     def pump(self) -> None:
         """Send what is due, serve what waits, then wait for more: the loop's or a pool thread runs this."""
-        self._sent_this_turn = 0
+        out = self._out
+        out.sent_this_turn = 0
         while True:
-            if self._out and not self._flush():
+            if out.pending and not out.flush():
                 self._arm(EPOLLOUT)
                 return
             if self._blocks is not None:
-                if self._sent_this_turn > TURN_SIZE and not self._engine.oneshot:
+                if out.sent_this_turn > TURN_SIZE and not self._engine.oneshot:
                     self._arm(EPOLLOUT)
                     return
                 self._send_block()
-            elif self._closing or self._gone:
+            elif self._closing or out.gone:
                 self.close()
                 return
             elif self._parser.complete:
@@ -152,7 +142,7 @@ class Connection:
                 self._refuse(self._refusal)
             elif self._parser.awaits_continue:
                 self._parser.awaits_continue = False
-                self._send(_CONTINUE)
+                out.send(_CONTINUE)
             elif self._engine.draining and self._parser.between_requests and not self._has_unread():
                 self.close()
                 return
@@ -169,7 +159,6 @@ class Connection:
         """Close the connection and everything that belongs to its requests."""
         self._end_request()
         self._parser.close()
-        self._out.clear()
         self._engine.forget(self)
         self.sock.close()
 
@@ -190,7 +179,7 @@ class Connection:
             if engine.draining:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
-                self._send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
+                self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
                 self._finish(response)
             else:
                 self._source = result
@@ -198,9 +187,7 @@ class Connection:
         except BadRequest as refusal:
             self._end_request()
             self._refuse(refusal)
-        except (
-            BaseException
-        ) as error:  # the application's own code: whatever it raises ends this request only
+        except BaseException as error:  # the application's own code, which ends nothing but its request
             self._fail(error)
 
     def _send_block(self) -> None:
@@ -211,19 +198,19 @@ class Connection:
             block = next(blocks, None)
             if block is None:
                 self._blocks = None
-                self._send(response.end())
+                self._out.send(response.end())
                 self._finish(response)
             elif block:
-                self._send(response.part(block))
-                if self._out and self._engine.oneshot:
+                self._out.send(response.part(block))
+                if self._out.pending and self._engine.oneshot:
                     # What an application opened in one thread (a database cursor, say) may be of use in that
                     # thread alone, so a response that is being made stays where it began.
-                    self._wait_until_sent()
+                    self._out.wait_until_sent()
         except ClientGone:
             self._end_request()
         except BaseException as error:  # the application's own code, as in _serve
             self._fail(error)
-        if self._gone:
+        if self._out.gone:
             self._end_request()
 
     def _finish(self, response: Response) -> None:
@@ -245,13 +232,13 @@ class Connection:
         self._end_request()
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
-        self._send(_error_response("500 Internal Server Error", head_only=request.method == b"HEAD"))
+        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == b"HEAD"))
 
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
         self._closing = True
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
-        self._send(_error_response(refusal.status))
+        self._out.send(_error_response(refusal.status))
 
     def _end_request(self) -> None:
         """Close what the application returned and the request's body, on every path exactly once."""
@@ -267,58 +254,10 @@ class Connection:
         if request is not None:
             request.close()
 
-    # Sending.
-
-    def _send(self, data: bytes) -> None:
-        """Give `data` to the kernel, keeping back what it does not take."""
-        if self._out:
-            self._out.append(data)
-            return
-        self._sent_this_turn += len(data)
-        try:
-            sent = self.sock.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._gone = True
-            return
-        if sent < len(data):
-            self._out.append(memoryview(data)[sent:])
-
-    def _flush(self) -> bool:
-        """Send what was kept back; return whether all of it is gone now."""
-        out = self._out
-        while out:
-            data = out[0]
-            try:
-                sent = self.sock.send(data)
-            except BlockingIOError:
-                return False
-            except OSError:
-                self._gone = True
-                out.clear()
-                break
-            if sent == len(data):
-                out.popleft()
-            else:
-                out[0] = memoryview(data)[sent:]
-        return True
-
     def _write(self, data: bytes) -> None:
         """What `write()` of PEP 3333 does: when it returns, the data is on its way."""
-        self._send(data)
-        self._wait_until_sent()
-
-    def _wait_until_sent(self) -> None:
-        """Block this thread until the kernel has it all; raise `ClientGone` where the peer takes nothing."""
-        writable = poll()
-        writable.register(self.fd, POLLOUT)
-        while not self._flush():
-            if not writable.poll(WRITE_TIMEOUT_SECONDS * 1000):
-                self._gone = True
-                self._out.clear()
-        if self._gone:
-            raise ClientGone(f"{self._describe_peer()} takes no more of the response")
+        self._out.send(data)
+        self._out.wait_until_sent()
 
     # The loop.
 

@@ -1,0 +1,104 @@
+"""Starting a server in a fresh interpreter: what the parent does. The other half is `spawned`."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import coachman.errors
+from coachman.protocol.messages import encode_scalar
+from coachman.server.last_words import LastWords, words_file
+from coachman.server.spawned import SOCKET, WORDS, Luggage
+from coachman.server.stopping import end_process
+from coachman.unix.processes import ChildProcess
+from coachman.unix.signals import CATCHABLE
+
+if TYPE_CHECKING:
+    from coachman.server.server_side import ServerSide
+
+# Where this package is imported from comes as an argument; the rest of sys.path with the luggage.
+BOOT: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from coachman.server.spawned import main; sys.exit(main())"
+)
+IMPORT_ROOT: Final = str(Path(coachman.errors.__file__).parents[1])
+
+
+def spawn_server(
+    server: ServerSide, ours: socket.socket, theirs: socket.socket
+) -> tuple[ChildProcess, LastWords]:
+    """Execute an interpreter that is `server` over `theirs`; return its process. Raises what pickling raises.
+
+    It has the environment and working directory of this process, default signal handlers, and no descriptor
+    but the standard ones, the connection and the memory for its last words.
+    """
+    luggage = _pack(server)
+    file = words_file()
+    try:
+        words = LastWords(file)
+        try:
+            process = _execute(theirs, file)
+            theirs.close()  # or writing would not notice that the interpreter has failed to start
+            _send(luggage, ours, process)
+        except BaseException:
+            words.close()
+            raise
+    finally:
+        os.close(file)
+    return process, words
+
+
+def _execute(theirs: socket.socket, file: int) -> ChildProcess:
+    # Copies out of the way of both targets: installing the first must not overwrite the second.
+    connection = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, WORDS + 1)
+    memory = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, WORDS + 1)
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", BOOT, IMPORT_ROOT],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, connection, SOCKET),
+                (os.POSIX_SPAWN_DUP2, memory, WORDS),
+            ],
+            setsigmask=(),
+            setsigdef=CATCHABLE,
+        )
+    finally:
+        os.close(connection)
+        os.close(memory)
+    return ChildProcess(pid)
+
+
+def _send(luggage: bytes, ours: socket.socket, process: ChildProcess) -> None:
+    try:
+        ours.sendall(luggage)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it has ended already: the first call will tell how
+    except BaseException:
+        ours.close()
+        end_process(process, 0, 0)
+        process.close()
+        raise
+
+
+def _pack(server: ServerSide) -> bytes:
+    """Return `server` as the scalar message that the new interpreter reads first."""
+    pickled = pickle.dumps(server)
+    # Importing a script again has side effects if it has no `if __name__ == "__main__"`: only if it is
+    # needed.
+    main = _main_module() if b"__main__" in pickled else None
+    return encode_scalar(pickle.dumps(Luggage(sys.path, sys.argv, main, pickled)))
+
+
+def _main_module() -> str | None:
+    """Return how this program's main module can be had again: its name behind "-m", its path, or None."""
+    module = sys.modules["__main__"]
+    if module.__spec__ is not None:
+        return f"-m {module.__spec__.name}"
+    file = getattr(module, "__file__", None)
+    return None if file is None else os.path.abspath(file)

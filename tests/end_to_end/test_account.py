@@ -1,0 +1,103 @@
+"""The account, the limits and the environment of an application's processes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from .applications import ONE_PROCESS, write_application
+from .coachman_serve import CoachmanServe
+from .raw_client import RawClient
+
+WHO: Final = """
+import json, os, resource
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    umask = os.umask(0)
+    os.umask(umask)
+    return [json.dumps({
+        "uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(), "umask": umask,
+        "nofile": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "environment": dict(os.environ),
+    }).encode()]
+"""
+
+METHODS: Final = pytest.mark.parametrize("method", ["preload", "direct"])
+
+
+def ask(server: CoachmanServe) -> Any:
+    with RawClient(server.url) as client:
+        client.get()
+        return json.loads(client.answer().body)
+
+
+@METHODS
+def test_limits_and_umask_hold_before_the_first_request(tmp_path: Path, method: str) -> None:
+    write_application(tmp_path, WHO)
+    options = ("--limit", "nofile=200:300", "--umask", "027", "--spawn-method", method)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *options) as server:
+        who = ask(server)
+    assert who["nofile"] == [200, 300]
+    assert who["umask"] == 0o027
+
+
+@METHODS
+def test_the_environment_is_what_was_configured(tmp_path: Path, method: str) -> None:
+    write_application(tmp_path, WHO)
+    options = ("--env", "COLOUR=blue", "--environment", "staging", "--spawn-method", method)
+    ours = {"COACHMAN_TOKEN": "secret", "NOTIFY_SOCKET": "/run/notify", "KEPT": "yes", "COLOUR": "red"}
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *options, environment=ours) as server:
+        environment = ask(server)["environment"]
+    assert (environment["COLOUR"], environment["KEPT"]) == ("blue", "yes")
+    assert "NOTIFY_SOCKET" not in environment
+    told = {name: value for name, value in environment.items() if name.startswith("COACHMAN_")}
+    assert told.keys() == {
+        "COACHMAN_VERSION",
+        "COACHMAN_APP_ROOT",
+        "COACHMAN_ENVIRONMENT",
+        "COACHMAN_GENERATION",
+        "COACHMAN_SPAWN_METHOD",
+    }
+    assert told["COACHMAN_ENVIRONMENT"] == "staging"
+    assert told["COACHMAN_APP_ROOT"] == str(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run applications as another user")
+def test_a_user_who_may_not_reach_the_application_is_named(tmp_path: Path) -> None:
+    write_application(tmp_path, WHO)
+    tmp_path.chmod(0o700)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--user", "nobody") as server:
+        status, output = server.outcome()
+    assert status == 1
+    assert "the user 'nobody' has to be allowed into every folder" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--user", "nobody-of-this-name"), "there is no user 'nobody-of-this-name'"),
+        (("--limit", "nofile=100000000000"), "cannot set the limit nofile=100000000000"),
+        (("--limit", "files=1"), "'files' in 'files=1' is no resource limit"),
+    ],
+)
+def test_what_cannot_be_is_said(tmp_path: Path, options: tuple[str, ...], complaint: str) -> None:
+    write_application(tmp_path, WHO)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *options) as server:
+        status, output = server.outcome()
+    assert status == 1
+    assert complaint in output
+
+
+@pytest.mark.parametrize(
+    "options", [("--umask", "9"), ("--umask", "1000"), ("--env", "NOVALUE"), ("--env", "=x")]
+)
+def test_wrong_usage_is_exit_status_2(tmp_path: Path, options: tuple[str, ...]) -> None:
+    with CoachmanServe(tmp_path, *options) as server:
+        status, output = server.outcome()
+    assert status == 2
+    assert options[1] in output
