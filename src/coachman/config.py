@@ -8,10 +8,7 @@ from pathlib import Path
 import msgspec
 
 from coachman.errors import ConfigurationError
-
-DEFAULT_ATTRIBUTE = "application"
-STARTUP_FILES = ("passenger_wsgi.py", "wsgi.py")
-"""What is looked for, in this order, where the application is given as a folder."""
+from coachman.location import DEFAULT_ATTRIBUTE, find_location
 
 
 class TcpAddress(msgspec.Struct, frozen=True):
@@ -99,32 +96,13 @@ def locate_application(text: str, folder: Path) -> ApplicationLocation:
     Nothing is imported: whether the module exists is found out by the process that loads it. Raises
     `ConfigurationError` where `text` is a path at which there is nothing to start.
     """
-    path = folder / text
-    if "\n" in str(path):
-        raise ConfigurationError(
-            f"{str(path)!r} has a line break in it, for which the start protocol has no room"
-        )
-    if path.is_dir():
-        for name in STARTUP_FILES:
-            if (path / name).is_file():
-                return ApplicationLocation(root=path.resolve(), file=path.resolve() / name)
-        raise ConfigurationError(
-            f"no application in the folder {path}: it has none of {', '.join(STARTUP_FILES)}; "
-            "name a file, or module:attribute"
-        )
-    source, _, attribute = text.partition(":")
-    attribute = attribute or DEFAULT_ATTRIBUTE
-    if source.endswith(".py") or "/" in source:
-        file = folder / source
-        if not file.is_file():
-            raise ConfigurationError(f"there is no file {file}")
-        file = file.resolve()
-        return ApplicationLocation(root=file.parent, file=file, attribute=attribute)
-    if not all(part.isidentifier() for part in source.split(".")):
-        raise ConfigurationError(
-            f"{text!r} is neither a folder, nor a file, nor of the form module:attribute"
-        )
-    return ApplicationLocation(root=folder.resolve(), module=source, attribute=attribute)
+    found = find_location(text, str(folder))
+    return ApplicationLocation(
+        root=Path(found.root),
+        module=found.module,
+        file=None if found.file is None else Path(found.file),
+        attribute=found.attribute,
+    )
 
 
 class SpawnMethod(StrEnum):

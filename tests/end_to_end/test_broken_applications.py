@@ -147,7 +147,8 @@ def test_with_a_log_file_the_last_lines_are_quoted(tmp_path: Path) -> None:
     with CoachmanServe(tmp_path, *ONE_PROCESS, "--log-file", tmp_path / "log") as server:
         status, output = server.outcome()
     assert status == 1
-    assert message_in(output).endswith("before it was ready\nthe last that it printed:\n    last words\n")
+    assert "before it was ready\n  to try: " in message_in(output)
+    assert message_in(output).endswith("the last that it printed:\n    last words\n")
 
 
 def test_a_broken_application_is_reported_once_for_all_processes(tmp_path: Path) -> None:

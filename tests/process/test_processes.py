@@ -1,4 +1,5 @@
 import os
+import select
 import signal
 
 import pytest
@@ -64,3 +65,32 @@ def test_an_ending_is_read_from_a_wait_status() -> None:
     assert Ending.from_wait_status(7 << 8) == Ending(7)
     assert Ending.from_wait_status(9) == Ending(None, signal.SIGKILL)
     assert str(Ending.from_wait_status(11 | 0x80)) == "SIGSEGV (core dumped)"
+
+
+@pytest.mark.usefixtures("waiting")
+def test_its_descriptor_is_readable_once_the_child_has_ended() -> None:
+    process = child()
+    assert select.select([process], [], [], 0)[0] == []
+    process.send_signal(signal.SIGTERM)
+    select.select([process], [], [])
+    assert process.wait(timeout=0) == Ending(None, signal.SIGTERM)
+    process.close()
+
+
+def test_it_takes_over_a_pidfd() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(3)
+    pidfd = os.pidfd_open(pid)
+    process = ChildProcess(pid, pidfd)
+    assert process.fileno() == pidfd
+    assert process.wait() == Ending(3)
+    process.close()
+
+
+def test_without_a_pidfd_a_wait_without_end_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    process = child(exits=4)
+    assert process.wait() == Ending(4)
+    assert process._watch is None
+    process.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import select
@@ -166,7 +167,7 @@ def test_a_client_that_leaves_during_a_reply_ends_the_server_quietly() -> None:
     assert server.stop().clean
 
 
-@pytest.mark.filterwarnings("ignore:.*other threads run")
+@pytest.mark.filterwarnings("ignore:.*other threads run", "ignore:This process .* is multi-threaded")
 def test_servers_in_several_threads() -> None:
     failures = []
 
@@ -186,6 +187,7 @@ def test_servers_in_several_threads() -> None:
     assert failures == []
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # Python 3.12's own, without names
 def test_forking_beside_other_threads_names_them() -> None:
     waiting = threading.Event()
     thread = threading.Thread(target=waiting.wait, name="the other one")
@@ -265,3 +267,20 @@ def test_a_server_of_the_main_module_is_spawned(tmp_path: Path, how: str) -> Non
         [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("__coachman_main__\n", "")
+
+
+def test_a_server_started_from_asyncio_has_no_loop_and_may_make_one() -> None:
+    class Looping(Plain):
+        @message_handler("run a loop")
+        def handle_run_a_loop(self) -> None:
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+            self.send_to_client(asyncio.run(asyncio.sleep(0, "ran")))
+
+    async def start_and_call() -> list[str]:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, print, "the client's handler")
+        with Looping() as server:
+            return server.call("run a loop")
+
+    assert asyncio.run(start_and_call()) == ["ran"]

@@ -223,7 +223,7 @@ def test_stop_ends_a_stopped_child() -> None:
     server.start()
     server.call("echo")
     os.kill(pid_of(server), signal.SIGSTOP)
-    assert server.stop(close_wait=0.01).clean, "SIGTERM and SIGCONT let it end by itself"
+    assert server.stop(close_wait=0.01, term_wait=60).clean, "SIGTERM and SIGCONT let it end by itself"
 
 
 def test_stop_ends_a_child_in_an_endless_loop() -> None:

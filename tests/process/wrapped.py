@@ -61,7 +61,7 @@ class Outcome:
     def last_lines(self) -> list[str]:
         """What the failure quotes of what was printed."""
         assert self.failure is not None, self.log
-        return list(self.failure.last_lines)
+        return [line.text for line in self.failure.printed]
 
 
 class WatchedLog(Log):

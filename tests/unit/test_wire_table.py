@@ -21,7 +21,7 @@ from coachman import (
     PeerGone,
     RemoteProtocolError,
 )
-from coachman.unix.channel_base import MAX_DESCRIPTORS
+from coachman.unix.descriptor_queue import MAX_DESCRIPTORS
 
 Wire = tuple[MessageChannel, socket.socket]
 

@@ -18,6 +18,7 @@ from coachman.config import (
 )
 from coachman.errors import ApplicationError
 from coachman.supervisor.failure import StartFailed
+from coachman.supervisor.failure_text import summary
 from coachman.supervisor.supervisor import serve as serve_until_stopped
 from coachman.unix.limits import parse_limit
 
@@ -167,5 +168,4 @@ def serve(
         asyncio.run(serve_until_stopped(config))
     except StartFailed as error:
         # On standard output the log has just shown what the process printed; a file has to be looked for.
-        quotation = error.failure.quotation if log_file is not None else ""
-        raise ApplicationError(f"{error}{quotation}") from error
+        raise ApplicationError(summary(error.failure, quote_printed=log_file is not None)) from error

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+from coachman.protocol.value import Value
 
 
-class UnixEndpoint(NamedTuple):
+class UnixEndpoint(Value):
     """The path of a unix stream socket: absolute, with nothing in it that has to be resolved first."""
 
     path: str
 
 
-class TcpEndpoint(NamedTuple):
+class TcpEndpoint(Value):
     """A host, as a name or a number, and a port."""
 
     host: str

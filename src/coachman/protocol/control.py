@@ -4,6 +4,12 @@ Every process that runs the application:
 
 ============  ===============================  ====================================================
 → supervisor  ``stdout`` + descriptor          the read end of the pipe that the application prints to
+→ supervisor  ``step NAME AT``                 this step of the start begins, at that monotonic time
+→ supervisor  ``raised AT``                    the application's code has failed, at that monotonic time
+→ supervisor  ``stacks SIGNAL`` + descriptor   this signal has it write the stacks of all threads to the
+                                               descriptor, and ends it; as long as the start lasts
+→ supervisor  ``report`` + scalar message      why the application could not be loaded, as JSON
+→ supervisor  ``imports PACKAGE...``           what imports took, each as ``NAME SELF TOTAL MODULES``
 ============  ===============================  ====================================================
 
 Workers:
@@ -30,6 +36,11 @@ from typing import Final
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"
+STEP: Final = "step"
+RAISED: Final = "raised"
+STACKS: Final = "stacks"
+REPORT: Final = "report"
+IMPORTS: Final = "imports"
 DRAINED: Final = "drained"
 
 ALIVE: Final = "alive"

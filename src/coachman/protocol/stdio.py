@@ -16,10 +16,10 @@ text for the person until the stream closes. `docs/protocols.md` has every byte.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from coachman.protocol.addresses import Endpoint, parse_endpoint
+from coachman.protocol.value import Value
 
 PREFIX = b"!> "
 """What every line of the application side that means something here starts with."""
@@ -92,8 +92,7 @@ def quote(line: bytes) -> str:
     return repr(shown.decode("utf-8", "backslashreplace"))
 
 
-@dataclass(frozen=True, slots=True)
-class AdvertisedSocket:
+class AdvertisedSocket(Value):
     """Where an application says it can be reached: the value of a ``socket`` field."""
 
     name: str

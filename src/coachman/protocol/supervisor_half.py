@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -21,6 +20,7 @@ from coachman.protocol.stdio import (
     parse_pid,
     quote,
 )
+from coachman.protocol.value import Value
 
 CONTROL_LIMIT = 16
 """How often an application may execute itself again during one start."""
@@ -68,22 +68,19 @@ TRANSITIONS: dict[Step, dict[Line, Step]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Value):
     """Write `data` to the application's stdin."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Value):
     """A line, without newline, that the application printed: it belongs in the log."""
 
     line: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Value):
     """The application takes requests. The bytes of stdout from here on are its log."""
 
     sockets: tuple[AdvertisedSocket, ...]
@@ -91,8 +88,7 @@ class Ready:
     """Every field but the sockets, also those that have no meaning here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Value):
     """The application reported by itself that its start failed."""
 
     text: str
@@ -100,15 +96,13 @@ class Refused:
     """Whether `text` is HTML."""
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Value):
     """The application side broke the protocol; `reason` quotes the line."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Value):
     """stdout was closed before the start was decided. What became of the process, its exit status tells."""
 
     step: Step

@@ -26,7 +26,7 @@ class ServerSide:
     _done = False
     _reading = False
     _interruptible = False
-    # Known already where we are a fork of the client; to be found out elsewhere.
+    # Where this process is the server's alone: the signals that are not as a process finds them at its start.
     _changed_signals: Sequence[int] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -144,8 +144,9 @@ class ServerSide:
             if self._changed_signals is None:
                 signals.revert()
                 client.close()
-            # else a fork of the client, about to leave: what it would revert to are the client's handlers,
-            # and its connection has to end after the last words are left.
+            # else about to leave. What it would revert to is the client's, in a fork; and its connection ends
+            # with the process, after the last words: to a client that saw the end before, that would be a
+            # slow death.
             self._client = self._bound = None
 
     def _dispatch(self, message: list[str]) -> None:

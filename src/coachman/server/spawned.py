@@ -14,6 +14,7 @@ from coachman.protocol.messages import SCALAR_HEADER
 from coachman.server.child import report
 from coachman.server.last_words import LastWords
 from coachman.unix.descriptors import END_OF_DESCRIPTORS
+from coachman.unix.signals import changed_signals
 
 # Where the interpreter finds its connection and the memory for its last words.
 SOCKET: Final = 3
@@ -34,6 +35,7 @@ def main() -> int:
     os.closerange(WORDS + 1, END_OF_DESCRIPTORS)  # what C code of the parent has left inheritable
     words = LastWords(WORDS)
     os.close(WORDS)
+    sock = None
     try:
         sock = socket.socket(fileno=SOCKET)
         os.set_inheritable(SOCKET, False)
@@ -44,9 +46,14 @@ def main() -> int:
             _restore_main(luggage.main)
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(write_through=True)  # type: ignore[union-attr]  # they are not replaced yet
-        pickle.loads(luggage.server).start_synchronously(sock)
+        server = pickle.loads(luggage.server)
+        server._changed_signals = changed_signals()
+        server.start_synchronously(sock)
     except BaseException as error:
         return report(error, words)
+    finally:
+        if sock is not None:
+            sock.detach()  # closed by the kernel, when this process has ended
     return 0
 
 

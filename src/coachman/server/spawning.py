@@ -7,6 +7,7 @@ import os
 import pickle
 import socket
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,24 +54,21 @@ def spawn_server(
 
 
 def _execute(theirs: socket.socket, file: int) -> ChildProcess:
-    # Copies out of the way of both targets: installing the first must not overwrite the second.
-    connection = fcntl.fcntl(theirs, fcntl.F_DUPFD_CLOEXEC, WORDS + 1)
-    memory = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, WORDS + 1)
-    try:
+    with ExitStack() as copies:
+        actions = []
+        for number, target in ((theirs.fileno(), SOCKET), (file, WORDS)):
+            # Of copies beyond both targets: installing the first must not overwrite the second.
+            copy = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, WORDS + 1)
+            copies.callback(os.close, copy)
+            actions.append((os.POSIX_SPAWN_DUP2, copy, target))
         pid = os.posix_spawn(
             sys.executable,
             [sys.executable, "-c", BOOT, IMPORT_ROOT],
             os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, connection, SOCKET),
-                (os.POSIX_SPAWN_DUP2, memory, WORDS),
-            ],
+            file_actions=actions,
             setsigmask=(),
             setsigdef=CATCHABLE,
         )
-    finally:
-        os.close(connection)
-        os.close(memory)
     return ChildProcess(pid)
 
 

@@ -13,28 +13,28 @@ from typing import Any
 
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
+from coachman.protocol.journey import Step
 from coachman.protocol.lines import LastLines
 from coachman.protocol.log_format import Source
 from coachman.protocol.stdio import decode_text
-from coachman.protocol.supervisor_half import Step, SupervisorHalf
+from coachman.protocol.supervisor_half import SupervisorHalf
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
 from coachman.supervisor.pipe_writer import PipeWriter
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
+from coachman.supervisor.start_record import StartRecord
+from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import Ending
-
-LAST_LINES = 20
-"""How many lines a failure quotes of what a process printed."""
 
 LAST_WORDS_SECONDS = 1.0
 """How long the last words of an ended process wait for a slow log before they are taken in all the same."""
 
-ENDING_GRACE_SECONDS = 2.0
-"""How long a process that has closed its stdout may take to end, before that itself is the failure."""
+LAST_LINE_LENGTH = 200
+"""Characters of its last line that the note about a worker's death quotes."""
 
-STDERR_GRACE_SECONDS = 2.0
-"""How long stderr is read on for the report after a start has failed, before the process is killed."""
+ENDING_GRACE_SECONDS = 2.0
+"""How long a process whose start has failed, or that has closed its stdout, may take to end and explain."""
 
 
 class ApplicationProcess:
@@ -54,6 +54,8 @@ class ApplicationProcess:
         self._source = source
         self._negotiation = SupervisorHalf(request)
         self._last_lines = LastLines()
+        self._record = StartRecord(spawned.journey, _application_in(request))
+        self._memory_kills = MemoryKillWatch(self.pid)
         loop = asyncio.get_running_loop()
         self._decided: asyncio.Future[supervisor_half.Event] = loop.create_future()
         self._exited: asyncio.Future[Ending] = loop.create_future()
@@ -73,69 +75,76 @@ class ApplicationProcess:
 
         Raises `StartFailed` where that fails, with the process killed; `ended` is still to be awaited then.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                await self._until_decided()
-        except TimeoutError:
-            decision: supervisor_half.Ready | StartFailure = self._timed_out(timeout)
+        await first_of(self._decided, self._exited, timeout=timeout)
+        if self._decided.done() or self._exited.done():
+            decision = await self._decision(failed_at=time.monotonic())
         else:
-            decision = await self._decision()
+            decision = await self._timed_out(timeout, failed_at=time.monotonic())
         if isinstance(decision, StartFailure):
             self.kill()
             raise StartFailed(decision)
+        self._record.enter(Step.READY, time.monotonic())
         self.state = next_state(self.state, Event.READY)
         self.ready_at = time.monotonic()
         return decision
 
-    async def _until_decided(self) -> None:
-        await first_of(self._decided, self._exited)
+    async def _decision(self, *, failed_at: float) -> supervisor_half.Ready | StartFailure:
         if not self._decided.done():
             # It has ended, but something that it started holds its stdout open.
             self._pipes[0].close()
-
-    async def _decision(self) -> supervisor_half.Ready | StartFailure:
         match self._decided.result():
             case supervisor_half.Ready() as ready:
                 objection = self._objection_to(ready)
-                return await self._reported(FailureKind.PROTOCOL_BROKEN, objection) if objection else ready
-            case supervisor_half.Refused(text):
-                return await self._reported(FailureKind.REFUSED, text)
-            case supervisor_half.Broken(reason):
-                return await self._reported(FailureKind.PROTOCOL_BROKEN, reason)
-            case _:
-                await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
-                if not self._exited.done():
-                    return self._failure(FailureKind.CHANNEL_CLOSED, "")
-                await self._hear_out()
-                return self._failure(FailureKind.ENDED, "")
+                if not objection:
+                    return ready
+                decision: supervisor_half.Event = supervisor_half.Broken(objection)
+            case failed:
+                decision = failed
+        # Whoever reports on stdout explains itself on stderr, and is about to end.
+        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+        ending = self._child.ending
+        if ending is not None:
+            await self._hear_out()
+            if isinstance(decision, supervisor_half.Broken):
+                decision = supervisor_half.Broken(f"{decision.reason}; it ended with {ending}")
+        killed = ending is not None and ending.signal == signal.SIGKILL
+        return self._record.failure_after(
+            decision,
+            self.pid,
+            ending=ending,
+            memory_evidence=self._memory_kills.evidence() if killed else None,
+            failed_at=failed_at,
+        )
 
     def _objection_to(self, ready: supervisor_half.Ready) -> str:
         """Say what is wrong with what the process reports of itself, "" where nothing is."""
         return ""
 
-    async def _reported(self, kind: FailureKind, reason: str) -> StartFailure:
-        """Return a failure that stdout told of, once stderr has been heard on it."""
-        # Not only until stderr is at its end: then it is about to exit, and how is part of the report.
-        await first_of(self._exited, timeout=STDERR_GRACE_SECONDS)
-        await self._hear_out()
-        if kind is FailureKind.PROTOCOL_BROKEN and self._exited.done():
-            reason = f"{reason}; it ended with {self._exited.result()}"
-        return self._failure(kind, reason)
-
-    def _timed_out(self, timeout: float) -> StartFailure:
-        step = self._negotiation.step
-        if step is Step.ERROR_TEXT:
+    async def _timed_out(self, timeout: float, *, failed_at: float) -> StartFailure:
+        if self._negotiation.step is supervisor_half.Step.ERROR_TEXT:
             # It has said why it failed, and then neither ended nor closed its stdout.
             (refused,) = self._negotiation.receive(b"")
-            assert isinstance(refused, supervisor_half.Refused)
-            return self._failure(FailureKind.REFUSED, refused.text)
-        return self._failure(FailureKind.TIMED_OUT, f"{timeout:g} seconds, in the step {step.name.lower()}")
+            return self._record.failure_after(
+                refused, self.pid, ending=None, memory_evidence=None, failed_at=failed_at
+            )
+        step = self._record.journey.step.value
+        stacks = await self._stacks()
+        reason = f"{timeout:g} seconds, in the step {step}"
+        return self._record.failure(
+            FailureKind.TIMED_OUT, self.pid, reason, failed_at=failed_at, stacks=stacks
+        )
 
-    def _failure(self, kind: FailureKind, reason: str) -> StartFailure:
-        lines = tuple(decode_text(line) for line in self._last_lines.last(LAST_LINES))
-        return StartFailure(kind, self.pid, reason, self._child.ending, lines)
+    async def _stacks(self) -> bytes:
+        """Return where the threads of the process are, where it can tell; that may end it."""
+        return b""
 
     # What it prints.
+
+    @property
+    def last_line(self) -> str:
+        """The last line that it has printed, on either pipe, shortened; "" where it printed none."""
+        last = self._last_lines.last(1)
+        return decode_text(last[0])[:LAST_LINE_LENGTH] if last else ""
 
     def _receive_stdout(self, data: bytes) -> None:
         """Take in what stdout brings: the negotiation until it is decided, then lines for the log."""
@@ -145,7 +154,9 @@ class ApplicationProcess:
         for event in self._negotiation.receive(data):
             match event:
                 case supervisor_half.Send(answer):
+                    self._record.enter(Step.HANDSHAKE, time.monotonic())
                     self._stdin.write(answer)
+                    self._record.enter(Step.LOAD, time.monotonic())
                 case supervisor_half.Output(line):
                     self._print("stdout", line + b"\n")
                 case _:
@@ -160,6 +171,8 @@ class ApplicationProcess:
 
     def _print(self, stream: str, block: bytes) -> None:
         self._last_lines.add(block)
+        if self.state is State.SPAWNING:
+            self._record.add_lines(stream, block.removesuffix(b"\n").split(b"\n"))
         self._log.write(self._source, stream, block)
 
     async def _hear_out(self) -> None:
@@ -196,6 +209,13 @@ class ApplicationProcess:
         ending = self._child.wait(0)
         assert ending is not None
         self._exited.set_result(ending)
+
+
+def _application_in(request: Mapping[str, str]) -> str:
+    """Return the application's name for people."""
+    source = request.get("startup_file") or request.get("startup_module") or request.get("app_root", "")
+    attribute = request.get("startup_attribute")
+    return f"{source}:{attribute}" if attribute else source
 
 
 async def first_of(*futures: asyncio.Future[Any], timeout: float | None = None) -> None:

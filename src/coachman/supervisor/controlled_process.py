@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -13,11 +14,15 @@ from coachman.supervisor.application_process import ApplicationProcess, first_of
 from coachman.supervisor.log import Log
 from coachman.supervisor.pipes import PipeReader
 from coachman.supervisor.spawner import ControlledSpawn
+from coachman.supervisor.start_record import REPORT_LIMIT, STACKS_LIMIT
 from coachman.unix.async_channel import AsyncMessageChannel
 from coachman.unix.processes import Ending
 
 HEARING_SECONDS = 1.0
 """How long the control channel of an ended process may stay open before what is left of it is given up."""
+
+STACKS_SECONDS = 2.0
+"""How long a process may take to write the stacks of its threads."""
 
 
 class ControlledProcess(ApplicationProcess):
@@ -29,6 +34,8 @@ class ControlledProcess(ApplicationProcess):
         if spawned.control_fd is not None:
             request = {**request, "control_fd": str(spawned.control_fd)}
         super().__init__(spawned.process, request, source, log)
+        self._stacks_fd: int | None = None
+        """Where the process writes the stacks of its threads; its start lasts as long."""
         self._control = AsyncMessageChannel(spawned.control)
         self._conversation = asyncio.create_task(self._converse())
 
@@ -36,6 +43,7 @@ class ControlledProcess(ApplicationProcess):
         """Wait for the process to end; reap it, end what it left behind, and close every descriptor."""
         ending = await super().ended()
         self._control.close()
+        self._close_stacks()
         return ending
 
     async def _receive(self, message: list[str]) -> None:
@@ -45,12 +53,37 @@ class ControlledProcess(ApplicationProcess):
         """Take in what the process says, until it closes the channel."""
         with suppress(ChannelError):
             async for message in self._control:
-                if message == [control.STDOUT]:
-                    fd = await self._control.recv_io(negotiate=False)
-                    if fd is not None:
-                        self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
-                else:
-                    await self._receive(message)
+                match message:
+                    case [control.STDOUT]:
+                        fd = await self._control.recv_io(negotiate=False)
+                        if fd is not None:
+                            self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
+                    case [control.STACKS, _]:
+                        self._close_stacks()
+                        self._stacks_fd = await self._control.recv_io(negotiate=False)
+                        self._record.add_message(message)
+                    case [control.REPORT]:
+                        report = await self._control.read_scalar(REPORT_LIMIT)
+                        if report is not None:
+                            self._record.add_report(report)
+                    case [control.STEP | control.RAISED, *_]:
+                        self._record.add_message(message)
+                    case _:
+                        await self._receive(message)
+
+    async def _stacks(self) -> bytes:
+        number = self._record.stacks_signal
+        if self._stacks_fd is None or number is None:
+            return b""
+        self._child.send_signal(number)
+        # It writes them and ends by that signal; where it cannot, it is killed without having told.
+        await first_of(self._exited, timeout=STACKS_SECONDS)
+        return os.pread(self._stacks_fd, STACKS_LIMIT, 0)
+
+    def _close_stacks(self) -> None:
+        fd, self._stacks_fd = self._stacks_fd, None
+        if fd is not None:
+            os.close(fd)
 
     async def _hear_out(self) -> None:
         # The conversation ends by itself, unless something that outlived the process holds the channel open.

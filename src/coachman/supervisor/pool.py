@@ -95,6 +95,8 @@ class Pool:
                 failures = failures_after_death(failures, served_for=served_for)
             again = _soon(restart_delay(failures))
             what = f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s"
+            if not worker.drained and worker.last_line:
+                what += f", after it had printed: {worker.last_line}"
             self._log.note(f"{what}; replacing it{again}")
             worker = None
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from coachman.config import ServeConfig
 from coachman.errors import ChannelError
 from coachman.protocol import control
+from coachman.protocol.journey import Step
 from coachman.protocol.log_format import Source
 from coachman.supervisor.application_process import first_of
 from coachman.supervisor.controlled_process import ControlledProcess
@@ -53,6 +54,7 @@ class PreloaderProcess(ControlledProcess):
             ours, theirs = socket.socketpair()
             try:
                 with theirs, Pipes(self._identity) as pipes:
+                    pipes.enter(Step.FORK)
                     child = await self._ask(slot, generation, [*pipes.childs, theirs.fileno()])
                     return ControlledSpawn(pipes.keep(child), ours, None)
             except BaseException:

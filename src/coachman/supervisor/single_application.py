@@ -9,14 +9,13 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from coachman.errors import ApplicationError, ConfigurationError
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.application_process import first_of
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.failure import StartFailed, StartFailure
 from coachman.supervisor.log import Log
 from coachman.supervisor.spawn_request import SpawnConfig, environment, request_fields
 from coachman.supervisor.spawner import spawn
@@ -77,7 +76,7 @@ def _spawn(config: SpawnConfig, request: dict[str, str], log: Log) -> WrappedPro
     try:
         spawned = spawn(config.command, config.app_root, environment=environment())
     except OSError as error:
-        raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, str(error))) from error
+        raise StartFailed(StartFailure.not_executed(error)) from error
     return WrappedProcess(spawned, request, log, uid=os.geteuid())
 
 
@@ -119,7 +118,15 @@ def _properties(process: WrappedProcess, ready: Ready) -> dict[str, Any]:
     return {
         "pid": int(fields.pop("pid", process.pid)),
         "process_group": process.pid,
-        "sockets": [asdict(socket) for socket in ready.sockets],
+        "sockets": [
+            {
+                "name": socket.name,
+                "address": socket.address,
+                "protocol": socket.protocol,
+                "concurrency": socket.concurrency,
+            }
+            for socket in ready.sockets
+        ],
         "fields": fields,
         "seconds": round(process.ready_at - process.started_at, 3),
     }

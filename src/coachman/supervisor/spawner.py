@@ -6,12 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from coachman.protocol.journey import Journey, Step
 from coachman.unix.identity import Identity
 from coachman.unix.processes import ChildProcess
 
@@ -27,6 +29,8 @@ class SpawnedProcess:
     stdin: int
     stdout: int
     stderr: int
+    journey: Journey
+    """Its start so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Pipes:
         self.ours: tuple[int, ...] = ()
         """Our ends of stdin, stdout and stderr, in this order."""
         self.childs: tuple[int, ...] = ()
+        self.journey = Journey.begin(time.monotonic())
         self._ours = ExitStack()
         self._childs = ExitStack()
 
@@ -87,10 +92,15 @@ class Pipes:
         self._childs.close()
         self._ours.close()
 
+    def enter(self, step: Step) -> None:
+        """Note that the process is made now, by `step`."""
+        self.journey = self.journey.enter(step, time.monotonic())
+
     def keep(self, child: ChildProcess) -> SpawnedProcess:
         """Hand our ends over to the caller, with the process at the other ends."""
         self._ours.pop_all()
-        return SpawnedProcess(child, *self.ours)
+        stdin, stdout, stderr = self.ours
+        return SpawnedProcess(child, stdin, stdout, stderr, self.journey)
 
 
 def spawn(
@@ -109,6 +119,7 @@ def spawn(
     identity = account.identity
     with Pipes(identity) as pipes:
         stdin, stdout, stderr = pipes.childs
+        pipes.enter(Step.EXEC)
         process = subprocess.Popen(
             command,
             stdin=stdin,

@@ -12,7 +12,7 @@ from coachman.config import ServeConfig, SpawnMethod
 from coachman.policy.environment import account_environment, application_environment
 from coachman.protocol import control
 from coachman.supervisor.durations import duration
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.failure import StartFailed, StartFailure
 from coachman.supervisor.log import Log
 from coachman.supervisor.preloader_process import PreloaderProcess
 from coachman.supervisor.spawner import Account, ControlledSpawn, spawn_interpreter
@@ -133,7 +133,7 @@ class WorkerSource:
             if isinstance(error, PermissionError) and self._account.identity is not None:
                 user = self._account.identity.user
                 reason += f"; the user {user!r} has to be allowed into every folder on the way there"
-            raise StartFailed(StartFailure(FailureKind.NOT_EXECUTED, None, reason)) from error
+            raise StartFailed(StartFailure.not_executed(error, reason)) from error
 
 
 def _environment(config: ServeConfig, account: Account, generation: int) -> dict[str, str]:

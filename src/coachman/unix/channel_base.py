@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import struct
-from array import array
-from collections import deque
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -19,6 +15,7 @@ from coachman.errors import (
     RemoteProtocolError,
 )
 from coachman.protocol.messages import MARKER, Decoder
+from coachman.unix.descriptor_queue import ANCILLARY_SIZE, DescriptorQueue, rights
 from coachman.unix.descriptors import Descriptor, descriptor_number
 
 # Not sock.family and sock.type, which look members of enumerations up: that would be much of a server's
@@ -27,10 +24,6 @@ FAMILY: Final = socket.SocketType.family.__get__
 TYPE: Final = socket.SocketType.type.__get__
 UNIX_STREAM: Final = (int(socket.AF_UNIX), int(socket.SOCK_STREAM))
 RECEIVE_SIZE: Final = 65_536
-# SCM_MAX_FD: the most that the kernel takes in one message. It is also how many may wait unasked for.
-MAX_DESCRIPTORS: Final = 253
-INT: Final = struct.Struct("i")
-ANCILLARY_SIZE: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * INT.size)
 # Plain numbers, these flags: combining members of an enumeration costs more than the system call.
 # Received descriptors are close-on-exec from their first moment: setting it afterwards would lose a race
 # against a thread that forks and executes. Systems without the flag (macOS) have that race.
@@ -71,7 +64,7 @@ class ChannelBase:
         self._sendmsg = sock.sendmsg
         self._decoder: Decoder | _Refusal = Decoder()
         self._array = self._decoder.array
-        self._descriptors: deque[int] = deque()
+        self._descriptors = DescriptorQueue()
         self._closed = False
         self._dead: ChannelError | None = None
         self._peer_gone = False
@@ -130,21 +123,9 @@ class ChannelBase:
             self._refuse_reading(interrupted("read", error))
             raise
         if ancillary or message_flags & TRUNCATED:
-            self._queue_descriptors(ancillary, truncated=bool(message_flags & TRUNCATED))
+            self._descriptors.add(ancillary, truncated=bool(message_flags & TRUNCATED))
         self._bytes_read += len(data)
         return data
-
-    def _queue_descriptors(self, ancillary: list[tuple[int, int, bytes]], *, truncated: bool) -> None:
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self._descriptors.extend(array("i", data[: len(data) - len(data) % INT.size]))
-        if truncated:
-            # The buffer holds the most that the kernel sends, so it was this process's table that was full.
-            raise RemoteProtocolError(
-                "descriptors that the peer sent are lost: this process has no free one left (RLIMIT_NOFILE)"
-            )
-        if len(self._descriptors) > MAX_DESCRIPTORS:
-            raise RemoteProtocolError(f"more than {MAX_DESCRIPTORS} descriptors came that nobody asked for")
 
     def _marker(self) -> bool | None:
         """Take the byte that a descriptor comes with, and look whether one came."""
@@ -156,7 +137,7 @@ class ChannelBase:
     def _take_descriptor(self) -> int:
         """Hand out the oldest descriptor. The caller owns it."""
         self._descriptors_read += 1
-        return self._descriptors.popleft()
+        return self._descriptors.take()
 
     def _send(self, data: bytes | memoryview, flags: int) -> int:
         try:
@@ -175,9 +156,9 @@ class ChannelBase:
         return sent
 
     def _send_descriptor(self, descriptor: Descriptor, flags: int) -> None:
-        rights = INT.pack(descriptor_number(descriptor))
+        ancillary = rights(descriptor_number(descriptor))
         try:
-            self._sendmsg((MARKER,), ((socket.SOL_SOCKET, socket.SCM_RIGHTS, rights),), SEND_FLAGS | flags)
+            self._sendmsg((MARKER,), ancillary, SEND_FLAGS | flags)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._gone() from error
         self._bytes_written += 1
@@ -217,7 +198,7 @@ class ChannelBase:
         refusal = ChannelDead(f"the channel is dead since an earlier error: {error}")
         self._refuse_reading(refusal)
         self._refuse_writing(refusal)
-        self._close_descriptors()
+        self._descriptors.close()
 
     def _refuse_reading(self, error: ChannelDead) -> None:
         self._decoder = _Refusal(error)
@@ -228,14 +209,10 @@ class ChannelBase:
         self._writable = False
         self._unsent = None
 
-    def _close_descriptors(self) -> None:
-        while self._descriptors:
-            os.close(self._descriptors.popleft())
-
     def _shut(self) -> None:
         """Close the socket and every descriptor that nobody has asked for."""
         self._socket.close()
-        self._close_descriptors()
+        self._descriptors.close()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"dead: {self._dead}" if self._dead else "open"

@@ -8,14 +8,13 @@ import signal
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Self
 
+from coachman.protocol.value import Value
 from coachman.unix.signals import signal_name
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Value):
     """How a process ended: with an exit status or by a signal; neither if somebody else reaped it."""
 
     status: int | None

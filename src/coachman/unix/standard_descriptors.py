@@ -5,10 +5,11 @@ A connection that the kernel gives the number 1, because somebody has closed tha
 
 from __future__ import annotations
 
-import fcntl
 import os
-import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import socket
 
 FIRST_OTHER: Final = 3
 
@@ -24,6 +25,9 @@ def above_standard(sock: socket.socket) -> socket.socket:
     """Return `sock`, which is taken over, on a number above 2, and fill the gap in which it was."""
     if sock.fileno() >= FIRST_OTHER:
         return sock
+    import fcntl  # here, as every command imports this module, and few have anything to lift
+    import socket
+
     lifted = socket.socket(fileno=fcntl.fcntl(sock, fcntl.F_DUPFD_CLOEXEC, FIRST_OTHER))
     sock.close()
     keep_standard_descriptors()

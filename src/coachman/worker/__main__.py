@@ -5,22 +5,30 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from coachman import hooks
 from coachman.protocol import control
+from coachman.protocol.journey import Step
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
-from coachman.worker.application import Application, describe_load_failure, load_application
+from coachman.worker.application import Application, load_application
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.preloader import Preloader
+from coachman.worker.reporter import Reporter
+from coachman.worker.stacks import SIGNAL, StackWriter
+from coachman.worker.start import StartReported, explained
 from coachman.worker.worker import Worker
 from coachman.worker.wrapper import SupervisorGone, Wrapper
 from coachman.worker.wsgi.engine import Engine
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,12 @@ class Stage:
     wrapper: Wrapper
     request: dict[str, str]
     control: socket.socket
+    reporter: Reporter
+    stacks: StackWriter
+
+    def explained(self, call: Callable[[], T]) -> T:
+        """Return what `call`, the application's own code, returns; raise `StartReported` where it fails."""
+        return explained(call, wrapper=self.wrapper, reporter=self.reporter, root=self.request["app_root"])
 
 
 def main() -> int:
@@ -38,24 +52,16 @@ def main() -> int:
         stage = enter(Wrapper.take_over(), control_fd=None)
     except SupervisorGone:
         return 1
-    request = stage.request
     try:
-        check_account(request)
-        set_limits(request)
-        with Origins() as origins:
-            application = load_application(
-                root=request["app_root"],
-                file=request.get("startup_file"),
-                module=request.get("startup_module"),
-                attribute=request["startup_attribute"],
-            )
-    except BaseException as error:  # the application's own code, which may also raise SystemExit
-        stage.wrapper.error(describe_load_failure(error))
+        stage.reporter.step(Step.LOAD)
+        application, origins = stage.explained(lambda: load(stage.request))
+    except StartReported:
         return 1
     keep_standard_descriptors()
-    if request["role"] == "worker":
+    if stage.request["role"] == "worker":
         return work(stage, application)
 
+    stage.stacks.close()
     leftovers = find_leftovers(origins, own_fds={stage.control.fileno()})
     preloader = Preloader(leftovers, lambda: stage.wrapper.ready([]))
     preloader.start_synchronously(stage.control)
@@ -80,34 +86,51 @@ def enter(wrapper: Wrapper, control_fd: int | None) -> Stage:
         control_fd = int(request["control_fd"])
         os.set_inheritable(control_fd, False)
     control_socket = socket.socket(fileno=control_fd)
-    hand_over_stdout(wrapper, control_socket)
-    end_with_writer_of(wrapper.stdin)
-    return Stage(wrapper, request, control_socket)
-
-
-def hand_over_stdout(wrapper: Wrapper, control_socket: socket.socket) -> None:
-    """Let the application print to a pipe of its own, whose read end the supervisor gets."""
     read_end = wrapper.redirect_stdout()
-    channel = MessageChannel(control_socket.dup())
-    channel.write(control.STDOUT)
-    channel.send_io(read_end, negotiate=False)
-    channel.close()
+    hand_over(read_end, control_socket, control.STDOUT)
     os.close(read_end)
+    stacks = StackWriter()
+    hand_over(stacks.fd, control_socket, control.STACKS, str(SIGNAL))
+    end_with_writer_of(wrapper.stdin)
+    return Stage(wrapper, request, control_socket, Reporter(control_fd), stacks)
+
+
+def load(request: Mapping[str, str]) -> tuple[Application, Origins]:
+    """Load the application, once this process is what it has to be; return also what it was seen to make."""
+    check_account(request)
+    set_limits(request)
+    with Origins() as origins:
+        application = load_application(
+            root=request["app_root"],
+            file=request.get("startup_file"),
+            module=request.get("startup_module"),
+            attribute=request["startup_attribute"],
+        )
+    return application, origins
+
+
+def hand_over(fd: int, control_socket: socket.socket, *message: str) -> None:
+    """Send the supervisor a message with a descriptor, which stays open here."""
+    channel = MessageChannel(control_socket.dup())
+    channel.write(*message)
+    channel.send_io(fd, negotiate=False)
+    channel.close()
 
 
 def work(stage: Stage, application: Application) -> int:
     """Serve requests until the supervisor has this worker drained, or is gone; return the exit status."""
     try:
-        hooks.run_after_fork_in_worker()
-    except BaseException as error:  # the application's own code, as in main
-        stage.wrapper.error(describe_load_failure(error))
+        stage.explained(hooks.run_after_fork_in_worker)
+    except StartReported:
         return 1
     keep_standard_descriptors()
+    stage.reporter.step(Step.LISTEN)
     threads = int(stage.request["threads"])
 
     def on_listening(address: str) -> None:
         stage.wrapper.ready([AdvertisedSocket("main", address, "http", threads)])
 
+    stage.stacks.close()
     worker = Worker(Engine(application, threads=threads), on_listening)
     worker.start_synchronously(stage.control)
     if worker.stuck:

@@ -1,4 +1,4 @@
-"""Loading the application, and saying what is wrong where that fails."""
+"""Loading the application."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -14,8 +13,6 @@ from typing import Any, TypeAlias
 from coachman.errors import ApplicationError
 
 Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
-
-_OWN_FOLDER = os.path.dirname(__file__)
 
 
 def load_application(*, root: str, file: str | None, module: str | None, attribute: str) -> Application:
@@ -38,16 +35,6 @@ def load_application(*, root: str, file: str | None, module: str | None, attribu
             f"{attribute!r} in {source} is not callable: it is of the type {type(application).__name__}"
         )
     return application
-
-
-def describe_load_failure(error: BaseException) -> str:
-    """Return what to tell the person whose application could not be loaded: the cause, then the traceback."""
-    if isinstance(error, ApplicationError):
-        return f"the application could not be loaded: {error}"
-    cause = traceback.format_exception_only(error)[-1].strip()
-    error = error.with_traceback(_application_frames(error))
-    frames = "".join(traceback.format_exception(error)).rstrip()
-    return f"the application could not be loaded: {cause}\n\n{frames}"
 
 
 def _load_file(file: str) -> ModuleType:
@@ -75,14 +62,3 @@ def _missing(source: str | None, attribute: str, module: ModuleType) -> str:
         names = " and ".join(map(repr, candidates))
         return f"{what}; it has {names}: serve {source}:{candidates[0]}, for example"
     return what
-
-
-def _application_frames(error: BaseException) -> Any:
-    """Return the traceback without the wrapper's and the import system's frames at its top."""
-    frames = error.__traceback__
-    while frames is not None:
-        filename = frames.tb_frame.f_code.co_filename
-        if not filename.startswith((_OWN_FOLDER, "<frozen importlib")) and filename != importlib.__file__:
-            break
-        frames = frames.tb_next
-    return frames

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import Self
 
 from coachman.errors import CoachmanError
 from coachman.protocol.stdio import AdvertisedSocket
+from coachman.protocol.value import Value
 from coachman.protocol.wrapper_half import WrapperHalf
 
 READ_SIZE = 64 * 1024
@@ -20,8 +20,7 @@ class SupervisorGone(CoachmanError):
     """The supervisor closed the channel before it had sent its request."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
+class FileIdentity(Value):
     """What a descriptor refers to, by device and inode: a pipe, too, has its own."""
 
     device: int

@@ -1,0 +1,90 @@
+"""What `coachman check` does."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from coachman.cli.check_arguments import CheckArguments
+from coachman.errors import ConfigurationError
+from coachman.location import Location, find_location
+from coachman.policy.environment import application_environment
+from coachman.supervisor.trial import Trial, try_start
+from coachman.version import VERSION
+from coachman.worker.trial import become_trial
+
+
+def run_check(arguments: CheckArguments) -> int:
+    """Start the application once and report; return the exit status.
+
+    Raises `ConfigurationError` where there is nothing to start, or the page cannot be written.
+    """
+    location = find_location(arguments.application, os.getcwd())
+    trial = try_start(
+        _request(location, arguments.timeout),
+        application=str(location),
+        folder=location.root,
+        environment=_environment(location),
+        timeout=arguments.timeout,
+        become=become_trial,
+    )
+    if arguments.html is not None:
+        _write_page(arguments.html, trial)
+    _print(trial, as_json=arguments.json)
+    return 0 if trial.failure is None else 1
+
+
+def _request(location: Location, timeout: float) -> dict[str, str]:
+    request = {
+        "app_root": location.root,
+        "app_type": "wsgi",
+        "environment": "production",
+        "startup_attribute": location.attribute,
+        "start_timeout": f"{timeout:g}",
+    }
+    if location.file is not None:
+        request["startup_file"] = location.file
+    if location.module is not None:
+        request["startup_module"] = location.module
+    return request
+
+
+def _environment(location: Location) -> dict[str, str]:
+    """Return what the application finds under `coachman serve`."""
+    told = {
+        "VERSION": VERSION,
+        "APP_ROOT": location.root,
+        "ENVIRONMENT": "production",
+        "GENERATION": "1",
+        "SPAWN_METHOD": "direct",
+    }
+    return application_environment(os.environ, account={}, configured={}, told=told)
+
+
+def _write_page(file: str, trial: Trial) -> None:
+    from coachman.supervisor.trial_page import trial_page
+
+    try:
+        with open(file, "w", encoding="utf-8") as page:
+            page.write(trial_page(trial))
+    except OSError as error:
+        raise ConfigurationError(f"cannot write the page {file}: {error.strerror}") from error
+
+
+def _print(trial: Trial, *, as_json: bool) -> None:
+    # A terminal that knows fewer characters gets escapes, not a second failure.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
+    if as_json:
+        from coachman.supervisor.trial_json import trial_json
+
+        print(trial_json(trial))
+    elif trial.failure is not None:
+        from coachman.supervisor.failure_text import full_text
+
+        colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        print(f"coachman: {full_text(trial.failure, colour=colour)}", file=sys.stderr)
+    else:
+        from coachman.supervisor.trial_text import trial_text
+
+        print(trial_text(trial))

@@ -1,0 +1,20 @@
+"""What a process that is forked to try a start has to know: numbers of descriptors, all of them its own."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Ends(NamedTuple):
+    """The process's ends of its pipes."""
+
+    stdin: int
+    channel: int
+    """What it negotiates on, in the place of stdout."""
+    stderr: int
+    stdout: int
+    """What the application prints to."""
+    control: int
+    """The control channel: a pipe here, because the process has only to tell."""
+    stacks: int
+    """The file that the stacks of its threads go to."""

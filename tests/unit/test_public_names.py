@@ -1,0 +1,36 @@
+"""The names of the package, which are imported when they are used."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+import coachman
+from coachman.version import VERSION
+
+
+@pytest.mark.parametrize("name", coachman.__all__)
+def test_every_public_name_can_be_imported(name: str) -> None:
+    value = getattr(coachman, name)
+    assert value.__module__.startswith("coachman.")
+    assert name in dir(coachman)
+
+
+def test_a_name_that_is_not_public_is_missing() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        coachman.nonsense  # noqa: B018  # it is to fail
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert metadata.version("coachman") == VERSION
+
+
+def test_check_imports_nothing_that_takes_long() -> None:
+    code = "import sys, coachman.cli.checking; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    slow = {"asyncio", "click", "dataclasses", "email", "inspect", "json", "logging", "msgspec", "pathlib",
+            "socket", "subprocess", "tempfile", "traceback", "importlib.metadata"}  # fmt: skip
+    assert not slow & set(done.stdout.split())
