@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says something about the machine and its other users, not about the code.
+settings.register_profile("coachman", deadline=None)
+settings.load_profile("coachman")
 
 
 def open_descriptors() -> dict[int, str]:
