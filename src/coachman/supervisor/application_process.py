@@ -171,7 +171,7 @@ class ApplicationProcess:
 
     def _print(self, stream: str, block: bytes) -> None:
         self._last_lines.add(block)
-        if self.state is State.SPAWNING:
+        if self.ready_at is None:  # whether it runs or has ended: its last words belong to a failed start
             self._record.add_lines(stream, block.removesuffix(b"\n").split(b"\n"))
         self._log.write(self._source, stream, block)
 
