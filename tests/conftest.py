@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# A machine that is busy with something else is no reason to fail.
-settings.register_profile("without a clock", deadline=None)
-settings.load_profile("without a clock")
+# How long an example takes says something about the machine and its other users, not about the code.
+settings.register_profile("coachman", deadline=None)
+settings.load_profile("coachman")
 
 
 def open_descriptors() -> dict[int, str]:

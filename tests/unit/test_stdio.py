@@ -65,7 +65,7 @@ def test_a_socket_is_written_as_it_is_read() -> None:
         ("main;unix:/s;session;-1", "whole number"),
         ("main;unix:/s;session;", "whole number"),
         ("main;unix:/s;session;\u00b2", "whole number"),
-        ("main;unix:relative;session;1", "neither"),
+        ("main;unix:relative;session;1", "absolute"),
         ("main;udp://127.0.0.1:1;session;1", "neither"),
     ],
 )

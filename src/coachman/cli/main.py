@@ -7,11 +7,12 @@ import os
 import sys
 
 from coachman.errors import CoachmanError
+from coachman.unix.standard_descriptors import keep_standard_descriptors
 
 
 def main() -> None:
     """Run the command line. Exit status 0: done; 1: it failed, and stderr says why; 2: wrong usage."""
-    keep_standard_descriptors()
+    keep_standard_descriptors()  # started without them, a socket would get the number, and then the log
     try:
         if sys.argv[1:2] == ["check"]:
             from coachman.cli.check_arguments import parse_plainly
@@ -36,10 +37,3 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def keep_standard_descriptors() -> None:
-    """Put the null device where 0, 1 or 2 is closed: a socket would get the number, and then the log."""
-    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
-        pass
-    os.close(null)

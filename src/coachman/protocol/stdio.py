@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
+from coachman.protocol.addresses import Endpoint, parse_endpoint
 from coachman.protocol.value import Value
 
 PREFIX = b"!> "
@@ -60,10 +61,19 @@ def decode_field(line: bytes) -> tuple[str, str]:
 
 def encode_field(key: str, value: str) -> bytes:
     """Return the line for a field, with its newline; raise ValueError where a line cannot carry it."""
-    line = f"{key}: {value}"
-    if "\n" in line or ": " in key:
+    line = encode_text(f"{key}: {value}")
+    if b"\n" in line or ": " in key or not key:
         raise ValueError(f"a line cannot carry the field {key!r} with the value {value!r}")
-    return encode_text(line) + b"\n"
+    if len(line) > LINE_LIMIT:
+        raise ValueError(f"the field {key!r} is longer than a line may be ({LINE_LIMIT} bytes)")
+    return line + b"\n"
+
+
+def parse_pid(value: str) -> int:
+    """Read the value of a ``pid`` field; raise ValueError, quoting it, where it is no process's number."""
+    if not (value.isascii() and value.isdecimal()) or not 0 < int(value) < 2**31:
+        raise ValueError(f"the pid {value!r} is not the number of a process")
+    return int(value)
 
 
 def decode_text(data: bytes) -> str:
@@ -103,9 +113,16 @@ class AdvertisedSocket(Value):
         name, address, protocol, concurrency = parts
         if not (concurrency.isascii() and concurrency.isdecimal()):
             raise ValueError(f"the concurrency in socket {value!r} is not a whole number")
-        if not address.startswith(("unix:/", "tcp://")):
-            raise ValueError(f"the address in socket {value!r} is neither unix:/PATH nor tcp://HOST:PORT")
+        try:
+            parse_endpoint(address)
+        except ValueError as error:
+            raise ValueError(f"the address in socket {value!r} {error}") from None
         return cls(name, address, protocol, int(concurrency))
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where to connect to."""
+        return parse_endpoint(self.address)
 
     def __str__(self) -> str:
         return f"{self.name};{self.address};{self.protocol};{self.concurrency}"

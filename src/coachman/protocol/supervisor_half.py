@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import TypeAlias
 
-from coachman.protocol.lines import LineSplitter
+from coachman.protocol.lines import CUT, LineSplitter
 from coachman.protocol.stdio import (
     ACKNOWLEDGEMENT,
     LINE_LIMIT,
@@ -17,12 +17,16 @@ from coachman.protocol.stdio import (
     decode_field,
     decode_text,
     encode_field,
+    parse_pid,
     quote,
 )
 from coachman.protocol.value import Value
 
 CONTROL_LIMIT = 16
 """How often an application may execute itself again during one start."""
+
+FIELD_LIMIT = 256
+"""Fields that one start may report: a wrapper that reports without end is not waited for."""
 
 ERROR_TEXT_LIMIT = 1024 * 1024
 """Bytes of an application's error text that are kept."""
@@ -118,7 +122,11 @@ class SupervisorHalf:
         fields = b"".join(encode_field(key, value) for key, value in request.items())
         self._request = ACKNOWLEDGEMENT + b"\n" + fields + b"\n"
         self._splitter = LineSplitter()
+        self._continues = False
+        """Whether the next line is the rest of one that was cut, and so is output whatever it begins with."""
         self._controls = 0
+        self._last_protocol_line = b""
+        self._field_count = 0
         self._sockets: list[AdvertisedSocket] = []
         self._fields: dict[str, str] = {}
         self._error_text = b""
@@ -147,7 +155,8 @@ class SupervisorHalf:
         events: list[Event] = []
         lines = self._splitter.feed(data)
         for number, line in enumerate(lines):
-            if self.decided or not line.startswith(PREFIX):
+            protocol, self._continues = self._is_protocol(line), line.endswith(CUT)
+            if not protocol:
                 events.append(Output(line))
                 continue
             events.extend(self._receive_protocol(line))
@@ -157,13 +166,16 @@ class SupervisorHalf:
                 self._splitter.partial = b""
                 break
         partial = self._splitter.partial
-        if not self.decided and len(partial) > LINE_LIMIT and partial.startswith(PREFIX):
+        if len(partial) > LINE_LIMIT and self._is_protocol(partial):
             events.append(self._break(f"a line over {LINE_LIMIT} bytes: {quote(partial)}"))
         return events
 
+    def _is_protocol(self, line: bytes) -> bool:
+        return line.startswith(PREFIX) and not (self.decided or self._continues)
+
     def _receive_protocol(self, prefixed: bytes) -> list[Event]:
         line = prefixed[len(PREFIX) :]
-        if len(line) > LINE_LIMIT:
+        if len(prefixed) > LINE_LIMIT:
             return [self._break(f"a line over {LINE_LIMIT} bytes: {quote(prefixed)}")]
         kind = classify(line)
         step = TRANSITIONS[self.step].get(kind) if kind is not None else None
@@ -172,6 +184,7 @@ class SupervisorHalf:
                 self._break(f"the line {quote(prefixed)} is out of place (step {self.step.name.lower()})")
             ]
         was, self.step = self.step, step
+        self._last_protocol_line = prefixed
         if kind is Line.CONTROL:
             self._controls += 1
             if self._controls > CONTROL_LIMIT:
@@ -187,25 +200,33 @@ class SupervisorHalf:
 
     def _receive_field(self, line: bytes) -> list[Event]:
         key, value = decode_field(line)
-        if key == "socket" and self.step is Step.READY_FIELDS:
-            try:
+        self._field_count += 1
+        if self._field_count > FIELD_LIMIT:
+            return [self._break(f"more than {FIELD_LIMIT} fields, the last of them {quote(line)}")]
+        try:
+            if key == "socket" and self.step is Step.READY_FIELDS:
                 self._sockets.append(AdvertisedSocket.parse(value))
-            except ValueError as error:
-                return [self._break(str(error))]
-        else:
-            self._fields[key] = value
+                return []
+            if key == "pid" and self.step is Step.READY_FIELDS:
+                parse_pid(value)
+        except ValueError as error:
+            return [self._break(str(error))]
+        self._fields[key] = value
         return []
 
     def _end(self) -> list[Event]:
         if self.decided:
             return []
+        cut_short = self._is_protocol(self._splitter.partial)
         step, self.step = self.step, Step.FAILED
         if step is Step.ERROR_TEXT:
             return [Refused(decode_text(self._error_text), html=self._fields.get("html") == "true")]
         partial = self.rest()
         events: list[Event] = [Output(partial)] if partial else []
-        if partial.startswith(PREFIX):
+        if cut_short:
             return [*events, Broken(f"the stream ended inside the line {quote(partial)}")]
+        if step in (Step.READY_FIELDS, Step.ERROR_FIELDS):
+            return [*events, Broken(f"the stream ended after the line {quote(self._last_protocol_line)}")]
         return [*events, Ended(step)]
 
     def _break(self, reason: str) -> Broken:

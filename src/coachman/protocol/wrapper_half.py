@@ -80,10 +80,11 @@ class WrapperHalf:
 
     def receive(self, data: bytes) -> None:
         """Take in bytes from stdin; raise `NegotiationError` where they are not a request."""
-        for line in self._splitter.feed(data):
-            self._receive_line(line)
-        if len(self._splitter.partial) > LINE_LIMIT:
+        lines = self._splitter.feed(data)
+        if any(len(line) > LINE_LIMIT for line in (*lines, self._splitter.partial)):
             raise NegotiationError(f"a line of the request is longer than {LINE_LIMIT} bytes")
+        for line in lines:
+            self._receive_line(line)
 
     def ready(self, sockets: Iterable[AdvertisedSocket], *, pid: int | None = None) -> bytes:
         """Return what reports that the application takes requests on `sockets`."""

@@ -20,6 +20,7 @@ from coachman.protocol.stdio import decode_text
 from coachman.protocol.supervisor_half import SupervisorHalf
 from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log import Log
+from coachman.supervisor.pipe_writer import PipeWriter
 from coachman.supervisor.pipes import LineReceiver, PipeReader
 from coachman.supervisor.spawner import SpawnedProcess
 from coachman.supervisor.start_record import StartRecord
@@ -33,7 +34,7 @@ LAST_LINE_LENGTH = 200
 """Characters of its last line that the note about a worker's death quotes."""
 
 ENDING_GRACE_SECONDS = 2.0
-"""How long a process that has closed its stdout may take to end, before that itself is the failure."""
+"""How long a process whose start has failed, or that has closed its stdout, may take to end and explain."""
 
 
 class ApplicationProcess:
@@ -48,7 +49,7 @@ class ApplicationProcess:
         self.started_at = time.monotonic()
         self.ready_at: float | None = None
         self._child = spawned.child
-        self._stdin = spawned.stdin
+        self._stdin = PipeWriter(spawned.stdin)
         self._log = log
         self._source = source
         self._negotiation = SupervisorHalf(request)
@@ -93,15 +94,19 @@ class ApplicationProcess:
             self._pipes[0].close()
         match self._decided.result():
             case supervisor_half.Ready() as ready:
-                return ready
-            case supervisor_half.Broken() as decision:
-                pass  # it may go on like that for ever
-            case decision:
-                # It is about to end, and may have more to say on its other pipes.
-                await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+                objection = self._objection_to(ready)
+                if not objection:
+                    return ready
+                decision: supervisor_half.Event = supervisor_half.Broken(objection)
+            case failed:
+                decision = failed
+        # Whoever reports on stdout explains itself on stderr, and is about to end.
+        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
         ending = self._child.ending
         if ending is not None:
             await self._hear_out()
+            if isinstance(decision, supervisor_half.Broken):
+                decision = supervisor_half.Broken(f"{decision.reason}; it ended with {ending}")
         killed = ending is not None and ending.signal == signal.SIGKILL
         return self._record.failure_after(
             decision,
@@ -111,7 +116,17 @@ class ApplicationProcess:
             failed_at=failed_at,
         )
 
+    def _objection_to(self, ready: supervisor_half.Ready) -> str:
+        """Say what is wrong with what the process reports of itself, "" where nothing is."""
+        return ""
+
     async def _timed_out(self, timeout: float, *, failed_at: float) -> StartFailure:
+        if self._negotiation.step is supervisor_half.Step.ERROR_TEXT:
+            # It has said why it failed, and then neither ended nor closed its stdout.
+            (refused,) = self._negotiation.receive(b"")
+            return self._record.failure_after(
+                refused, self.pid, ending=None, memory_evidence=None, failed_at=failed_at
+            )
         step = self._record.journey.step.value
         stacks = await self._stacks()
         reason = f"{timeout:g} seconds, in the step {step}"
@@ -140,8 +155,7 @@ class ApplicationProcess:
             match event:
                 case supervisor_half.Send(answer):
                     self._record.enter(Step.HANDSHAKE, time.monotonic())
-                    with suppress(BrokenPipeError):
-                        os.write(self._stdin, answer)
+                    self._stdin.write(answer)
                     self._record.enter(Step.LOAD, time.monotonic())
                 case supervisor_half.Output(line):
                     self._print("stdout", line + b"\n")
@@ -157,7 +171,7 @@ class ApplicationProcess:
 
     def _print(self, stream: str, block: bytes) -> None:
         self._last_lines.add(block)
-        if self.state is State.SPAWNING:
+        if self.ready_at is None:  # whether it runs or has ended: its last words belong to a failed start
             self._record.add_lines(stream, block.removesuffix(b"\n").split(b"\n"))
         self._log.write(self._source, stream, block)
 
@@ -183,7 +197,7 @@ class ApplicationProcess:
         await self._hear_out()
         for pipe in self._pipes:
             pipe.close()
-        os.close(self._stdin)
+        self._stdin.close()
         self._child.close()
         return self._exited.result()
 

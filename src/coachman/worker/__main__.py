@@ -15,6 +15,7 @@ from coachman.protocol import control
 from coachman.protocol.journey import Step
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
+from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import Application, load_application
 from coachman.worker.leftovers import Origins, find_leftovers
@@ -56,7 +57,7 @@ def main() -> int:
         application, origins = stage.explained(lambda: load(stage.request))
     except StartReported:
         return 1
-    stage.wrapper.keep_standard_descriptors()
+    keep_standard_descriptors()
     if stage.request["role"] == "worker":
         return work(stage, application)
 
@@ -122,6 +123,7 @@ def work(stage: Stage, application: Application) -> int:
         stage.explained(hooks.run_after_fork_in_worker)
     except StartReported:
         return 1
+    keep_standard_descriptors()
     stage.reporter.step(Step.LISTEN)
     threads = int(stage.request["threads"])
 

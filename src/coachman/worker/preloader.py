@@ -15,6 +15,7 @@ from typing import Literal
 from coachman import hooks
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
+from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.leftovers import Leftover
 
 REPORT_SIZE = 4096
@@ -70,6 +71,7 @@ class Preloader(AbstractServer):
                 fds.append(fd)
             try:
                 hooks.run_before_fork()
+                keep_standard_descriptors()
                 for stream in (sys.stdout, sys.stderr):
                     with suppress(
                         AttributeError, OSError, ValueError

@@ -101,15 +101,6 @@ class Wrapper:
         os.close(write_end)
         return read_end
 
-    def keep_standard_descriptors(self) -> None:
-        """Put the null device where the application has closed 0, 1 or 2.
-
-        Otherwise a connection or a database gets the number, and what is printed goes there.
-        """
-        while (null := os.open(os.devnull, os.O_RDWR)) <= 2:  # the lowest number that is free
-            os.set_inheritable(null, True)
-        os.close(null)
-
     def ready(self, sockets: Iterable[AdvertisedSocket]) -> None:
         """Report that the application takes requests; closes the channel's output."""
         self._report(self._half.ready(sockets, pid=os.getpid()))

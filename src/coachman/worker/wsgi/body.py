@@ -6,6 +6,8 @@ from io import BytesIO
 from tempfile import TemporaryFile
 from typing import IO
 
+from coachman.unix.standard_descriptors import keep_standard_descriptors
+
 MEMORY_LIMIT = 256 * 1024
 """Bytes of a body that are kept in memory; a longer body moves to a temporary file."""
 
@@ -28,6 +30,7 @@ class RequestBody:
         if before <= MEMORY_LIMIT < self.size:
             memory = self._file
             assert isinstance(memory, BytesIO)
+            keep_standard_descriptors()  # or the file might get the number that the application prints to
             self._file = TemporaryFile(prefix="coachman-body-")  # noqa: SIM115 - closed by close()
             self._file.write(memory.getbuffer())
         self._file.write(data)

@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, epoll
 from typing import Any, TypeAlias
 
+from coachman.unix.standard_descriptors import above_standard
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.environ import Environ, base_environ
@@ -179,6 +180,8 @@ class Engine:
         # One at a time: what is left wakes the sibling workers as well.
         try:
             sock, address = listener.accept()
+            # A request may have closed 0, 1 or 2, and what the application prints must not go to this peer.
+            sock = above_standard(sock)
         except BlockingIOError:
             return  # a sibling was faster
         except OSError as error:

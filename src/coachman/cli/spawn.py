@@ -1,0 +1,89 @@
+"""`coachman spawn`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from coachman.errors import CoachmanError
+from coachman.supervisor.single_application import run_application
+from coachman.supervisor.spawn_request import SpawnConfig
+from coachman.supervisor.wrapped_process import Patience
+
+STDOUT = 1
+SECONDS = click.FloatRange(min=0, max=86_400)
+
+
+@click.command()
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A field to send to the wrapper, instead of ours of that name; may be given several times.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True, max=86_400),
+    default=90.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that the start may take.",
+)
+@click.option(
+    "--quit-wait",
+    type=SECONDS,
+    default=Patience().after_stdin,
+    show_default=True,
+    metavar="S",
+    help="Seconds to wait after the application's stdin was closed, before SIGTERM.",
+)
+@click.option(
+    "--term-wait",
+    type=SECONDS,
+    default=Patience().after_sigterm,
+    show_default=True,
+    metavar="S",
+    help="Seconds to wait after SIGTERM, before SIGKILL.",
+)
+def spawn(
+    command: tuple[str, ...], options: tuple[str, ...], timeout: float, quit_wait: float, term_wait: float
+) -> None:
+    """Start one application process: COMMAND is a wrapper that speaks the stdio channel.
+
+    What the application says of itself is printed as one line of JSON; its log goes to standard error. It is
+    kept until the end of input, Ctrl-C or SIGTERM, then asked to quit by closing its stdin.
+
+    Exit status: 0 it ended when it was asked to; 1 the start failed; 2 wrong usage; 137 it had to be killed.
+    An application that ends unasked gives its own status, or 128 + the signal that ended it.
+    """
+    config = SpawnConfig(
+        command=command,
+        options=dict(_parse_option(text) for text in options),
+        start_timeout=timeout,
+        patience=Patience(quit_wait, term_wait),
+    )
+    sys.exit(asyncio.run(run_application(config, _announce)))
+
+
+def _parse_option(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE", param_hint="--option")
+    return key, value
+
+
+def _announce(properties: dict[str, Any]) -> None:
+    # Not through sys.stdout, which would keep what a closed pipe does not take, and complain at the exit.
+    data = json.dumps(properties).encode() + b"\n"
+    try:
+        while data:
+            data = data[os.write(STDOUT, data) :]
+    except OSError as error:
+        raise CoachmanError(f"cannot write to standard output: {error.strerror}") from error
