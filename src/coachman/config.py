@@ -151,6 +151,9 @@ class ServeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What kind of place this is: "development" or "production", or a word of the person's own."""
     process: ProcessSettings = ProcessSettings()
     spawn_method: SpawnMethod = SpawnMethod.AUTO
+    before_fork: tuple[str, ...] = ()
+    after_fork_in_worker: tuple[str, ...] = ()
+    """Functions of the application to call, each as ``module:function``; `coachman.hooks` says when."""
     max_preloader_idle_time: float = 0.0
     """Seconds after which a preloader that forks nothing is stopped, to save its memory; 0: never."""
     log_file: Path | None = None

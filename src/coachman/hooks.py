@@ -10,6 +10,8 @@
     @hooks.after_fork_in_worker
     def reconnect() -> None: ...           # in every worker, before it takes requests
 
+`coachman serve --before-fork MODULE:FUNCTION` and `--after-fork-in-worker` do the same from outside.
+
 With the spawn method `direct` there is no preloader and no fork: `before_fork` is not called then, but
 `after_fork_in_worker` is, so that what it starts (a thread, a connection) is there in every worker.
 """

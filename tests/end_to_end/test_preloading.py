@@ -152,6 +152,45 @@ def test_hooks_run_where_they_say(tmp_path: Path) -> None:
         server.wait_for_output(rf"(?s)({before}.*){{3}}")
 
 
+def test_hooks_can_be_named_from_outside(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO)
+    functions = """
+    import os
+
+    def disconnect():
+        print("before fork in", os.getpid())
+
+    class Pool:
+        @staticmethod
+        def connect():
+            print("after fork in", os.getpid())
+    """
+    write_application(tmp_path, functions, name="database.py")
+    options = ("--before-fork", "database:disconnect", "--after-fork-in-worker", "database:Pool.connect")
+    with CoachmanServe(tmp_path, *AUTO, *options) as server:
+        workers = server.ready_workers(3)
+        preloader = preloader_pid(server)
+        server.wait_for_output(rf"App {preloader} stdout: before fork in {preloader}\n")
+        for worker in workers:
+            server.wait_for_output(rf"App {worker} stdout: after fork in {worker}\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "complaint"),
+    [
+        ("database", 2, "'database' is not of the form MODULE:FUNCTION"),
+        ("nowhere:connect", 1, "No module named 'nowhere'"),
+        ("wsgi:connect", 1, "wsgi has no 'connect'"),
+    ],
+)
+def test_a_hook_that_is_not_there_is_named(tmp_path: Path, name: str, status: int, complaint: str) -> None:
+    write_application(tmp_path, HELLO)
+    with CoachmanServe(tmp_path, *AUTO, "--after-fork-in-worker", name) as server:
+        ended, output = server.outcome()
+    assert ended == status
+    assert complaint in output
+
+
 def test_without_a_fork_only_the_hook_of_the_worker_runs(tmp_path: Path) -> None:
     write_application(tmp_path, HOOKS, HELLO)
     with CoachmanServe(tmp_path, *DIRECT) as server:

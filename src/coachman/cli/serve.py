@@ -38,6 +38,18 @@ def parse_umask(_context: click.Context, _parameter: click.Parameter, text: str 
     return value
 
 
+def parse_functions(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Check MODULE:FUNCTION names; whether they exist is found out by the process that loads them."""
+    for text in texts:
+        module, _, function = text.partition(":")
+        parts = [*module.split("."), *function.split(".")]
+        if not all(part.isidentifier() for part in parts):
+            raise click.BadParameter(f"{text!r} is not of the form MODULE:FUNCTION")
+    return texts
+
+
 def parse_variables(
     _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, str]:
@@ -89,6 +101,20 @@ def parse_variables(
     default=0.0,
     help="Stop a preloader that has forked nothing for so long, to save its memory. Default: never.",
 )
+@click.option(
+    "--before-fork",
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    callback=parse_functions,
+    help="Call this function of the application in the preloader before each fork; as coachman.hooks does.",
+)
+@click.option(
+    "--after-fork-in-worker",
+    multiple=True,
+    metavar="MODULE:FUNCTION",
+    callback=parse_functions,
+    help="Call this function of the application in each worker before it takes requests, forked or not.",
+)
 @click.option("--user", metavar="NAME", help="Run the application as this user; for root.")
 @click.option("--group", metavar="NAME", help="Run the application with this group; for root.")
 @click.option("--umask", metavar="OCTAL", callback=parse_umask, help="The application's umask: 027, say.")
@@ -132,6 +158,8 @@ def serve(
     threads: int,
     spawn_method: str,
     max_preloader_idle_time: float,
+    before_fork: tuple[str, ...],
+    after_fork_in_worker: tuple[str, ...],
     user: str | None,
     group: str | None,
     umask: int | None,
@@ -153,6 +181,8 @@ def serve(
         threads=threads,
         spawn_method=SpawnMethod(spawn_method),
         max_preloader_idle_time=max_preloader_idle_time,
+        before_fork=before_fork,
+        after_fork_in_worker=after_fork_in_worker,
         environment=environment,
         process=ProcessSettings(
             user=user,

@@ -27,6 +27,12 @@ def request_for(config: ServeConfig, identity: Identity | None, role: Role) -> d
         "threads": str(config.threads),
         "start_timeout": f"{config.start_timeout:g}",
     }
+    for key, functions in (
+        ("before_fork", config.before_fork),
+        ("after_fork_in_worker", config.after_fork_in_worker),
+    ):
+        if functions:
+            request[key] = ",".join(functions)
     if config.process.limits:
         request["limits"] = ",".join(config.process.limits)
     if identity is not None:

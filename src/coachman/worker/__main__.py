@@ -17,7 +17,7 @@ from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
-from coachman.worker.application import Application, load_application
+from coachman.worker.application import Application, load_application, load_functions
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.preloader import Preloader
@@ -106,6 +106,10 @@ def load(request: Mapping[str, str]) -> tuple[Application, Origins]:
             module=request.get("startup_module"),
             attribute=request["startup_attribute"],
         )
+        for hook in load_functions(request.get("before_fork", "")):
+            hooks.before_fork(hook)
+        for hook in load_functions(request.get("after_fork_in_worker", "")):
+            hooks.after_fork_in_worker(hook)
     return application, origins
 
 

@@ -22,19 +22,36 @@ def load_application(*, root: str, file: str | None, module: str | None, attribu
     whatever the application's own code raises passes through.
     """
     sys.path.insert(0, root)
-    source = file or module
     loaded = _load_file(file) if file is not None else importlib.import_module(module or "")
-    application = loaded
+    return _callable_in(loaded, attribute, file or module)
+
+
+def load_functions(names: str) -> list[Callable[[], object]]:
+    """Import what `names` lists, as ``module:function`` with commas between; "" lists nothing.
+
+    The application has been loaded before, so its folder is where modules are looked for. Raises as
+    `load_application` does.
+    """
+    functions = []
+    for name in filter(None, names.split(",")):
+        module, _, attribute = name.partition(":")
+        functions.append(_callable_in(importlib.import_module(module), attribute, module))
+    return functions
+
+
+def _callable_in(loaded: ModuleType, attribute: str, source: str | None) -> Callable[..., Any]:
+    found: Any = loaded
     for name in attribute.split("."):
         try:
-            application = getattr(application, name)
+            found = getattr(found, name)
         except AttributeError:
             raise ApplicationError(_missing(source, attribute, loaded)) from None
-    if not callable(application):
+    if not callable(found):
         raise ApplicationError(
-            f"{attribute!r} in {source} is not callable: it is of the type {type(application).__name__}"
+            f"{attribute!r} in {source} is not callable: it is of the type {type(found).__name__}"
         )
-    return application
+    function: Callable[..., Any] = found
+    return function
 
 
 def _load_file(file: str) -> ModuleType:
