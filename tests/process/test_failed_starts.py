@@ -11,12 +11,12 @@ import pytest
 from coachman.config import ApplicationLocation, ServeConfig
 from coachman.protocol.journey import Step
 from coachman.protocol.log_format import Source
-from coachman.supervisor.application_process import ApplicationProcess
-from coachman.supervisor.controlled_process import ControlledProcess
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
-from coachman.supervisor.log import Log
-from coachman.supervisor.request import Role, request_for
-from coachman.supervisor.spawner import spawn, spawn_interpreter
+from coachman.supervisor.failures.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.application_process import ApplicationProcess
+from coachman.supervisor.process.controlled_process import ControlledProcess
+from coachman.supervisor.process.request import Role, request_for
+from coachman.supervisor.process.spawner import spawn, spawn_interpreter
 from coachman.unix.memory_kills import MemoryKillWatch
 
 GREET = "print('!> I have control 1.0', flush=True)\nwhile input():\n    pass\n"

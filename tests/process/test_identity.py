@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from coachman.errors import ConfigurationError
-from coachman.supervisor.spawner import Account, SpawnedProcess, spawn
+from coachman.supervisor.process.spawner import Account, SpawnedProcess, spawn
 from coachman.unix.identity import Identity, find_identity
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes as another user")

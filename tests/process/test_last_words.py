@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from coachman.protocol.log_format import Source
-from coachman.supervisor.application_process import ApplicationProcess
-from coachman.supervisor.failure import StartFailed
-from coachman.supervisor.log import Log
-from coachman.supervisor.spawner import spawn
+from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.application_process import ApplicationProcess
+from coachman.supervisor.process.spawner import spawn
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])

@@ -13,9 +13,9 @@ import pytest
 from coachman.config import LogFormat
 from coachman.errors import ConfigurationError
 from coachman.protocol.log_format import Source
-from coachman.supervisor import log as log_module
-from coachman.supervisor.log import Log
-from coachman.supervisor.log_writer import HIGH_WATER, LIMIT
+from coachman.supervisor.log import log as log_module
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.log.log_writer import HIGH_WATER, LIMIT
 
 SOURCE = Source(4711, "site", 1)
 BLOCK = (b"x" * 99 + b"\n") * 655

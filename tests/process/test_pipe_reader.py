@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from coachman.supervisor.gate import Gate
-from coachman.supervisor.pipes import PIPE_SIZE, READ_SIZE, LineReceiver, PipeReader
+from coachman.supervisor.log.gate import Gate
+from coachman.supervisor.process.pipes import PIPE_SIZE, READ_SIZE, LineReceiver, PipeReader
 from coachman.unix.pipes import enlarge, waiting_bytes
 
 Main = Callable[[], Awaitable[None]]

@@ -13,10 +13,10 @@ from typing import Any
 
 from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
-from coachman.supervisor.failure import StartFailed, StartFailure
-from coachman.supervisor.log import Log
-from coachman.supervisor.spawner import spawn
-from coachman.supervisor.wrapped_process import WrappedProcess
+from coachman.supervisor.failures.failure import StartFailed, StartFailure
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.spawner import spawn
+from coachman.supervisor.process.wrapped_process import WrappedProcess
 from coachman.unix.processes import Ending
 
 PREAMBLE = """

@@ -6,7 +6,7 @@ from typing import Any
 
 from coachman.protocol.application_report import ApplicationReport
 from coachman.protocol.journey import Journey, Step
-from coachman.supervisor.failure import FailureKind, StartFailure
+from coachman.supervisor.failures.failure import FailureKind, StartFailure
 
 TRACEBACK = (
     "Traceback (most recent call last):\n"

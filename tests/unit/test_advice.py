@@ -7,8 +7,8 @@ import pytest
 
 from coachman.protocol.application_report import VirtualEnvironment
 from coachman.protocol.journey import Journey
-from coachman.supervisor.advice import advice, waiting_place
-from coachman.supervisor.failure import FailureKind, StartFailure, kind_of_ending
+from coachman.supervisor.failures.advice import advice, waiting_place
+from coachman.supervisor.failures.failure import FailureKind, StartFailure, kind_of_ending
 from coachman.unix.processes import Ending
 
 from .failures import failure, report

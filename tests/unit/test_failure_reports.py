@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from coachman.supervisor.failure import FailureKind
-from coachman.supervisor.failure_page import failure_page
-from coachman.supervisor.failure_text import full_text, summary, without_markup
-from coachman.supervisor.printed import PrintedLine
+from coachman.supervisor.failures.failure import FailureKind
+from coachman.supervisor.failures.failure_page import failure_page
+from coachman.supervisor.failures.failure_text import full_text, summary, without_markup
+from coachman.supervisor.failures.printed import PrintedLine
 from coachman.unix.processes import Ending
 
 from .failures import TRACEBACK, failure, report

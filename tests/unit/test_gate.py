@@ -1,6 +1,6 @@
 import asyncio
 
-from coachman.supervisor.gate import Gate
+from coachman.supervisor.log.gate import Gate
 
 
 def test_whoever_waits_goes_on_when_the_gate_opens_and_only_then() -> None:

@@ -11,8 +11,8 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coachman.supervisor import log_file
-from coachman.supervisor.log_file import LogFile
+from coachman.supervisor.log import log_file
+from coachman.supervisor.log.log_file import LogFile
 
 NOTE = rb"note: (\d+) lines? \((\d+) bytes\) of the log could not be written and are missing"
 

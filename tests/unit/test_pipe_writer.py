@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from coachman.supervisor.pipe_writer import PipeWriter
+from coachman.supervisor.process.pipe_writer import PipeWriter
 
 MORE_THAN_A_PIPE_HOLDS = bytes(range(256)) * 1024
 

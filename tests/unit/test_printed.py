@@ -1,6 +1,6 @@
 """What a failing process printed, within bounds."""
 
-from coachman.supervisor.printed import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, Printed, PrintedLine
+from coachman.supervisor.failures.printed import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, Printed, PrintedLine
 
 
 def test_both_streams_are_kept_in_the_order_of_arrival() -> None:

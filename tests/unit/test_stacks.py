@@ -1,6 +1,6 @@
 """Stacks, cut where the application ends and the wrapper begins."""
 
-from coachman.supervisor.stacks import application_stacks
+from coachman.supervisor.failures.stacks import application_stacks
 
 WRITTEN = """\
 Thread 0x00007f01 (most recent call first):

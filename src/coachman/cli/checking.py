@@ -9,7 +9,7 @@ from coachman.cli.check_arguments import CheckArguments
 from coachman.errors import ConfigurationError
 from coachman.location import Location, find_location
 from coachman.policy.environment import application_environment
-from coachman.supervisor.trial import Trial, try_start
+from coachman.supervisor.trial.trial import Trial, try_start
 from coachman.version import VERSION
 from coachman.worker.trial import become_trial
 
@@ -62,7 +62,7 @@ def _environment(location: Location) -> dict[str, str]:
 
 
 def _write_page(file: str, trial: Trial) -> None:
-    from coachman.supervisor.trial_page import trial_page
+    from coachman.supervisor.trial.trial_page import trial_page
 
     try:
         with open(file, "w", encoding="utf-8") as page:
@@ -76,15 +76,15 @@ def _print(trial: Trial, *, as_json: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
     if as_json:
-        from coachman.supervisor.trial_json import trial_json
+        from coachman.supervisor.trial.trial_json import trial_json
 
         print(trial_json(trial))
     elif trial.failure is not None:
-        from coachman.supervisor.failure_text import full_text
+        from coachman.supervisor.failures.failure_text import full_text
 
         colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         print(f"coachman: {full_text(trial.failure, colour=colour)}", file=sys.stderr)
     else:
-        from coachman.supervisor.trial_text import trial_text
+        from coachman.supervisor.trial.trial_text import trial_text
 
         print(trial_text(trial))

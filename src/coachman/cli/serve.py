@@ -17,8 +17,8 @@ from coachman.config import (
     parse_address,
 )
 from coachman.errors import ApplicationError
-from coachman.supervisor.failure import StartFailed
-from coachman.supervisor.failure_text import summary
+from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.failures.failure_text import summary
 from coachman.supervisor.supervisor import serve as serve_until_stopped
 from coachman.unix.limits import parse_limit
 

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from coachman.errors import CoachmanError
+from coachman.supervisor.process.spawn_request import SpawnConfig
+from coachman.supervisor.process.wrapped_process import Patience
 from coachman.supervisor.single_application import run_application
-from coachman.supervisor.spawn_request import SpawnConfig
-from coachman.supervisor.wrapped_process import Patience
 
 STDOUT = 1
 SECONDS = click.FloatRange(min=0, max=86_400)

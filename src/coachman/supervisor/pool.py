@@ -10,10 +10,10 @@ from coachman.config import ServeConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
 from coachman.supervisor.durations import duration
-from coachman.supervisor.failure import StartFailed
-from coachman.supervisor.log import Log
-from coachman.supervisor.spawner import Account
-from coachman.supervisor.worker_process import WorkerProcess
+from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.spawner import Account
+from coachman.supervisor.process.worker_process import WorkerProcess
 from coachman.supervisor.worker_source import WorkerSource
 from coachman.unix.listeners import Listener
 

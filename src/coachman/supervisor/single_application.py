@@ -14,14 +14,14 @@ from typing import Any, TypeAlias
 
 from coachman.errors import ApplicationError, ConfigurationError
 from coachman.protocol.supervisor_half import Ready
-from coachman.supervisor.application_process import first_of
-from coachman.supervisor.failure import StartFailed, StartFailure
-from coachman.supervisor.log import Log
-from coachman.supervisor.spawn_request import SpawnConfig, environment, request_fields
-from coachman.supervisor.spawner import spawn
+from coachman.supervisor.failures.failure import StartFailed, StartFailure
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.application_process import first_of
+from coachman.supervisor.process.spawn_request import SpawnConfig, environment, request_fields
+from coachman.supervisor.process.spawner import spawn
+from coachman.supervisor.process.wrapped_process import Rung, WrappedProcess
 from coachman.supervisor.stop_request import StopRequest
 from coachman.supervisor.strays import Strays
-from coachman.supervisor.wrapped_process import Rung, WrappedProcess
 from coachman.unix.adoption import become_subreaper
 from coachman.unix.processes import Ending
 

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from coachman.supervisor.log import Log
+from coachman.supervisor.log.log import Log
 from coachman.unix.adoption import children
 
 ROUNDS = 100

@@ -8,9 +8,9 @@ import signal
 from contextlib import ExitStack
 
 from coachman.config import ServeConfig
-from coachman.supervisor.log import Log
+from coachman.supervisor.log.log import Log
 from coachman.supervisor.pool import Pool
-from coachman.supervisor.spawner import Account
+from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
 from coachman.unix.identity import find_identity

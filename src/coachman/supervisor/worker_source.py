@@ -12,10 +12,10 @@ from coachman.config import ServeConfig, SpawnMethod
 from coachman.policy.environment import account_environment, application_environment
 from coachman.protocol import control
 from coachman.supervisor.durations import duration
-from coachman.supervisor.failure import StartFailed, StartFailure
-from coachman.supervisor.log import Log
-from coachman.supervisor.preloader_process import PreloaderProcess
-from coachman.supervisor.spawner import Account, ControlledSpawn, spawn_interpreter
+from coachman.supervisor.failures.failure import StartFailed, StartFailure
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.preloader_process import PreloaderProcess
+from coachman.supervisor.process.spawner import Account, ControlledSpawn, spawn_interpreter
 
 
 class WorkerSource:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Final
 
-OWN_FOLDER: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+OWN_FOLDER: Final = str(Path(__file__).resolve().parents[2]) + os.sep
+"""The folder of the package."""
 _FRAME: Final = re.compile(r'  File "(.+)", line \d+ in .+')
 
 

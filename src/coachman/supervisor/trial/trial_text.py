@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from coachman.supervisor.durations import duration
-from coachman.supervisor.trial import Trial
-from coachman.supervisor.wording import attributed, indented, journey_lines
+from coachman.supervisor.failures.wording import attributed, indented, journey_lines
+from coachman.supervisor.trial.trial import Trial
 
 PACKAGES = 10
 """How many of the slowest packages are shown."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from coachman.protocol.text import sendable
-from coachman.supervisor.advice import advice
-from coachman.supervisor.failure import StartFailure
-from coachman.supervisor.trial import Trial
+from coachman.supervisor.failures.advice import advice
+from coachman.supervisor.failures.failure import StartFailure
+from coachman.supervisor.trial.trial import Trial
 
 
 def trial_json(trial: Trial) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coachman.supervisor import page
 from coachman.supervisor.durations import duration
-from coachman.supervisor.failure_page import failure_page
-from coachman.supervisor.trial import Trial
+from coachman.supervisor.failures import page
+from coachman.supervisor.failures.failure_page import failure_page
+from coachman.supervisor.trial.trial import Trial
 
 
 def trial_page(trial: Trial) -> str:

@@ -11,7 +11,7 @@ from typing import Self
 from coachman.errors import ApplicationError
 from coachman.protocol.application_report import ApplicationReport
 from coachman.protocol.journey import Journey
-from coachman.supervisor.printed import PrintedLine
+from coachman.supervisor.failures.printed import PrintedLine
 from coachman.unix.processes import Ending
 
 

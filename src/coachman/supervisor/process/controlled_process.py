@@ -10,11 +10,11 @@ from contextlib import suppress
 from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
-from coachman.supervisor.application_process import ApplicationProcess, first_of
-from coachman.supervisor.log import Log
-from coachman.supervisor.pipes import PipeReader
-from coachman.supervisor.spawner import ControlledSpawn
-from coachman.supervisor.start_record import REPORT_LIMIT, STACKS_LIMIT
+from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.application_process import ApplicationProcess, first_of
+from coachman.supervisor.process.pipes import PipeReader
+from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.unix.async_channel import AsyncMessageChannel
 from coachman.unix.processes import Ending
 

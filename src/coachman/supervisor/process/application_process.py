@@ -18,12 +18,12 @@ from coachman.protocol.lines import LastLines
 from coachman.protocol.log_format import Source
 from coachman.protocol.stdio import decode_text
 from coachman.protocol.supervisor_half import SupervisorHalf
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
-from coachman.supervisor.log import Log
-from coachman.supervisor.pipe_writer import PipeWriter
-from coachman.supervisor.pipes import LineReceiver, PipeReader
-from coachman.supervisor.spawner import SpawnedProcess
-from coachman.supervisor.start_record import StartRecord
+from coachman.supervisor.failures.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.failures.start_record import StartRecord
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.pipe_writer import PipeWriter
+from coachman.supervisor.process.pipes import LineReceiver, PipeReader
+from coachman.supervisor.process.spawner import SpawnedProcess
 from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import Ending
 

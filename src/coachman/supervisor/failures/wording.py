@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from coachman.protocol.journey import Journey
 from coachman.supervisor.durations import duration
-from coachman.supervisor.printed import PrintedLine
+from coachman.supervisor.failures.printed import PrintedLine
 
 
 def journey_lines(journey: Journey, *, failed: bool) -> list[str]:

@@ -12,10 +12,10 @@ from enum import Enum, auto
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
-from coachman.supervisor.advertised import objection_to
-from coachman.supervisor.application_process import ApplicationProcess, first_of
-from coachman.supervisor.log import Log
-from coachman.supervisor.spawner import SpawnedProcess
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.advertised import objection_to
+from coachman.supervisor.process.application_process import ApplicationProcess, first_of
+from coachman.supervisor.process.spawner import SpawnedProcess
 
 
 class Rung(Enum):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from html import unescape
 from typing import Final
 
-from coachman.supervisor.advice import advice
-from coachman.supervisor.failure import StartFailure
-from coachman.supervisor.wording import attributed, indented, journey_lines
+from coachman.supervisor.failures.advice import advice
+from coachman.supervisor.failures.failure import StartFailure
+from coachman.supervisor.failures.wording import attributed, indented, journey_lines
 
 WIDTH: Final = 100
 QUOTED_LINES: Final = 20

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coachman.supervisor import page
-from coachman.supervisor.advice import advice
-from coachman.supervisor.failure import StartFailure
-from coachman.supervisor.failure_text import process_facts, without_markup
+from coachman.supervisor.failures import page
+from coachman.supervisor.failures.advice import advice
+from coachman.supervisor.failures.failure import StartFailure
+from coachman.supervisor.failures.failure_text import process_facts, without_markup
 
 
 def failure_page(failure: StartFailure) -> str:

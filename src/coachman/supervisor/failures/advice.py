@@ -7,8 +7,8 @@ import signal
 from typing import Final
 
 from coachman.protocol.journey import Step
-from coachman.supervisor.application_advice import error_advice
-from coachman.supervisor.failure import FailureKind, StartFailure
+from coachman.supervisor.failures.application_advice import error_advice
+from coachman.supervisor.failures.failure import FailureKind, StartFailure
 
 CRASHES: Final = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGSYS}

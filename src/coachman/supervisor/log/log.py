@@ -11,9 +11,9 @@ from typing import TypeAlias
 from coachman.config import LogFormat
 from coachman.protocol.log_format import FORMATS, Attribution, Source, encode_note
 from coachman.protocol.unwritten import Unwritten
-from coachman.supervisor.gate import Gate
-from coachman.supervisor.log_file import LogFile, write_out
-from coachman.supervisor.log_writer import LogWriter, Put
+from coachman.supervisor.log.gate import Gate
+from coachman.supervisor.log.log_file import LogFile, write_out
+from coachman.supervisor.log.log_writer import LogWriter, Put
 
 CLOSING_SECONDS = 3.0
 """How long a reader of the log may take for what is left of it when the supervisor ends."""

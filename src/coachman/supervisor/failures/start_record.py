@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from coachman.protocol import control, import_times, supervisor_half
 from coachman.protocol.journey import Journey, Step
-from coachman.supervisor.printed import Printed, PrintedLine
+from coachman.supervisor.failures.printed import Printed, PrintedLine
 
 if TYPE_CHECKING:
     from coachman.protocol.application_report import ApplicationReport
-    from coachman.supervisor.failure import FailureKind, StartFailure
+    from coachman.supervisor.failures.failure import FailureKind, StartFailure
     from coachman.unix.processes import Ending
 
 REPORT_LIMIT = 2 * 1024 * 1024
@@ -85,8 +85,8 @@ class StartRecord:
         html: bool = False,
     ) -> StartFailure:
         """Return the failure with everything that is on record."""
-        from coachman.supervisor.failure import StartFailure
-        from coachman.supervisor.stacks import application_stacks
+        from coachman.supervisor.failures.failure import StartFailure
+        from coachman.supervisor.failures.stacks import application_stacks
 
         return StartFailure(
             kind,
@@ -111,7 +111,7 @@ class StartRecord:
         failed_at: float,
     ) -> StartFailure:
         """Return the failure that `decision` means, of a process that has ended so (None: it lives)."""
-        from coachman.supervisor.failure import FailureKind, kind_of_ending
+        from coachman.supervisor.failures.failure import FailureKind, kind_of_ending
 
         match decision:
             case supervisor_half.Refused(reason, html):

@@ -22,13 +22,13 @@ from coachman.protocol.journey import Journey, Step
 from coachman.protocol.lines import LineSplitter
 from coachman.protocol.messages import Decoder
 from coachman.protocol.trial import Ends
-from coachman.supervisor.printed import PrintedLine
-from coachman.supervisor.start_record import REPORT_LIMIT, STACKS_LIMIT, StartRecord
+from coachman.supervisor.failures.printed import PrintedLine
+from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT, StartRecord
 from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import ChildProcess
 
 if TYPE_CHECKING:
-    from coachman.supervisor.failure import StartFailure
+    from coachman.supervisor.failures.failure import StartFailure
 
 READ_SIZE = 64 * 1024
 ENDING_SECONDS = 2.0
@@ -139,7 +139,7 @@ class _Driver:
         )
 
     def _timed_out(self, timeout: float, failed_at: float) -> StartFailure:
-        from coachman.supervisor.failure import FailureKind
+        from coachman.supervisor.failures.failure import FailureKind
 
         step = self._record.journey.step.value
         stacks = b""

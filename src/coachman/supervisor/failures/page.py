@@ -8,8 +8,8 @@ from html import escape
 from coachman.protocol.journey import Journey
 from coachman.protocol.text import sendable
 from coachman.supervisor.durations import duration
-from coachman.supervisor.page_style import STYLE
-from coachman.supervisor.printed import PrintedLine
+from coachman.supervisor.failures.page_style import STYLE
+from coachman.supervisor.failures.printed import PrintedLine
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from coachman.errors import ConfigurationError
 from coachman.protocol.stdio import encode_field
-from coachman.supervisor.wrapped_process import Patience
+from coachman.supervisor.process.wrapped_process import Patience
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.protocol.journey import Step
 from coachman.protocol.log_format import Source
-from coachman.supervisor.application_process import first_of
-from coachman.supervisor.controlled_process import ControlledProcess
-from coachman.supervisor.failure import FailureKind, StartFailed, StartFailure
-from coachman.supervisor.log import Log
-from coachman.supervisor.request import Role, request_for
-from coachman.supervisor.spawner import ControlledSpawn, Pipes
+from coachman.supervisor.failures.failure import FailureKind, StartFailed, StartFailure
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.application_process import first_of
+from coachman.supervisor.process.controlled_process import ControlledProcess
+from coachman.supervisor.process.request import Role, request_for
+from coachman.supervisor.process.spawner import ControlledSpawn, Pipes
 from coachman.unix.identity import Identity
 from coachman.unix.processes import ChildProcess
 

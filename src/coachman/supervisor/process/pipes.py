@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from coachman.protocol.lines import LineBlocks
-from coachman.supervisor.gate import Gate
+from coachman.supervisor.log.gate import Gate
 from coachman.unix.pipes import enlarge, waiting_bytes
 
 READ_SIZE = 64 * 1024

@@ -12,11 +12,11 @@ from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
-from coachman.supervisor.application_process import ENDING_GRACE_SECONDS, first_of
-from coachman.supervisor.controlled_process import ControlledProcess
-from coachman.supervisor.log import Log
-from coachman.supervisor.request import Role, request_for
-from coachman.supervisor.spawner import ControlledSpawn
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
+from coachman.supervisor.process.controlled_process import ControlledProcess
+from coachman.supervisor.process.request import Role, request_for
+from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.unix.identity import Identity
 from coachman.unix.listeners import Listener
 

@@ -1,0 +1,1 @@
+"""The log: every line that any process prints, whole and attributed."""

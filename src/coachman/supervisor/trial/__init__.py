@@ -1,0 +1,1 @@
+"""`coachman check`: a start for trial, and its report."""
