@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,12 @@ from hypothesis import settings
 # How long an example takes says something about the machine and its other users, not about the code.
 settings.register_profile("coachman", deadline=None)
 settings.load_profile("coachman")
+
+
+# A shell that puts a job in the background has it ignore SIGINT, and what it starts as well: the tests of
+# Ctrl-C would have nobody to interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def open_descriptors() -> dict[int, str]:
