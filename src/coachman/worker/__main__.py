@@ -6,7 +6,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +23,7 @@ from coachman.worker.preloader import Preloader
 from coachman.worker.reporter import Reporter
 from coachman.worker.stacks import SIGNAL, StackWriter
 from coachman.worker.start import StartReported, explained
+from coachman.worker.streams import flush_streams
 from coachman.worker.worker import Worker
 from coachman.worker.wrapper import SupervisorGone, Wrapper
 from coachman.worker.wsgi.engine import Engine
@@ -138,11 +138,7 @@ def work(stage: Stage, application: Application) -> int:
     worker = Worker(Engine(application, threads=threads), on_listening)
     worker.start_synchronously(stage.control)
     if worker.stuck:
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(
-                AttributeError, OSError, ValueError
-            ):  # the application may have closed or replaced it
-                stream.flush()
+        flush_streams()
         os._exit(0)  # the interpreter would wait for the threads
     return 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import socket
-import sys
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -17,6 +16,7 @@ from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.leftovers import Leftover
+from coachman.worker.streams import flush_streams
 
 REPORT_SIZE = 4096
 
@@ -72,11 +72,7 @@ class Preloader(AbstractServer):
             try:
                 hooks.run_before_fork()
                 keep_standard_descriptors()
-                for stream in (sys.stdout, sys.stderr):
-                    with suppress(
-                        AttributeError, OSError, ValueError
-                    ):  # closed or replaced by the application
-                        stream.flush()  # or both processes would write what is buffered
+                flush_streams()  # or both processes would write what is buffered
                 forked = _fork_twice()
             except Exception as error:  # the application's hook, or no process to be had
                 traceback.print_exc()
