@@ -1,0 +1,35 @@
+import os
+
+import pytest
+
+from coachman.errors import ApplicationError
+from coachman.worker.account import check_account, set_limits
+
+
+def request(**changes: str) -> dict[str, str]:
+    """Return the fields for the account that this process has, with changes."""
+    groups = ",".join(map(str, {*os.getgroups(), os.getgid()}))
+    return {"uid": str(os.getuid()), "gid": str(os.getgid()), "groups": groups, **changes}
+
+
+def test_the_account_that_was_meant_may_go_on() -> None:
+    check_account(request())
+
+
+def test_where_none_was_named_any_may_go_on() -> None:
+    check_account({})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"uid": str(os.getuid() + 1)}, {"gid": str(os.getgid() + 1)}, {"groups": "64000,64001"}],
+    ids=["user", "group", "supplementary groups"],
+)
+def test_another_account_stops_the_start(changes: dict[str, str]) -> None:
+    with pytest.raises(ApplicationError, match="was to run as user"):
+        check_account(request(**changes))
+
+
+def test_a_limit_that_is_refused_is_named() -> None:
+    with pytest.raises(ApplicationError, match="cannot set the limit nofile=999999999999"):
+        set_limits({"limits": "nofile=999999999999"})
