@@ -16,8 +16,13 @@ Workers:
 
 ============  ===============================  ====================================================
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
+supervisor →  ``handoff`` + two descriptors    where connections are put for other workers, and where they
+                                               are taken; comes behind ``scoreboard``
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
-supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
+supervisor →  ``ping``                         say that the loop turns, here and on the scoreboard
+→ supervisor  ``pong``                         it does
+supervisor →  ``drain SECONDS WHAT``           stop accepting, finish what is in hand, exit; WHAT becomes of the
+                                               connections: ``handover`` to other workers, or ``close``
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
 ============  ===============================  ====================================================
 
@@ -35,7 +40,10 @@ supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four des
 from typing import Final
 
 SCOREBOARD: Final = "scoreboard"
+HANDOFF: Final = "handoff"
 LISTEN: Final = "listen"
+PING: Final = "ping"
+PONG: Final = "pong"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"
 STEP: Final = "step"
@@ -49,6 +57,10 @@ ALIVE: Final = "alive"
 SPAWN: Final = "spawn"
 SPAWNED: Final = "spawned"
 FAILED: Final = "failed"
+
+HANDOVER: Final = "handover"
+CLOSE: Final = "close"
+"""What ``drain`` says of the connections."""
 
 THREAD: Final = "thread"
 """The KIND of ``alive`` that a fork does not survive."""

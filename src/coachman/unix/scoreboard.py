@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from coachman.protocol.scoreboard import CELL_SIZE, CELLS, GENERATION, PID, SlotView, view_of
+from coachman.protocol.scoreboard import CELL_SIZE, CELLS, GENERATION, PID, TAKES, SlotView, view_of
 
 SLOT_SIZE = CELLS * CELL_SIZE
 
@@ -42,11 +42,19 @@ class Scoreboard:
         """Return the cells of a slot, to read and write; they have to be released before `close`."""
         return self._cells[slot * CELLS : (slot + 1) * CELLS]
 
+    def columns(self) -> memoryview[int]:
+        """Return the cells of all slots, one slot behind the other; to be released before `close`."""
+        return self._cells[:]
+
     def clear(self, slot: int, *, pid: int, generation: int) -> None:
         """Empty a slot for a worker."""
         self._map[slot * SLOT_SIZE : (slot + 1) * SLOT_SIZE] = bytes(SLOT_SIZE)
         self._cells[slot * CELLS + PID] = pid
         self._cells[slot * CELLS + GENERATION] = generation
+
+    def vacate(self, slot: int) -> None:
+        """Say that the worker of a slot is gone: its siblings count on it no more. Its figures stay."""
+        self._cells[slot * CELLS + TAKES] = 0
 
     def view(self, slot: int) -> SlotView:
         """Read a slot."""

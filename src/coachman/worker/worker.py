@@ -10,7 +10,9 @@ from contextlib import contextmanager
 
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
+from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
@@ -46,11 +48,15 @@ class Worker(AbstractServer):
     def __init__(self, engine: Engine, on_listening: Callable[[str], None]) -> None:
         self._engine = engine
         self._scoreboard: Scoreboard | None = None
+        self._slot = 0
+        self._handoff: Handoff | None = None
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
         self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
+        self.define_message_handler(control.HANDOFF, "join_handoff")
         self.define_message_handler(control.LISTEN, "listen")
+        self.define_message_handler(control.PING, "answer_ping")
         self.define_message_handler(control.DRAIN, "drain")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
         # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
@@ -69,8 +75,12 @@ class Worker(AbstractServer):
     def finalize_server(self) -> None:
         """Close what the engine still has."""
         self.stuck = not self._engine.close()
-        if not self.stuck and self._scoreboard is not None:
-            self._engine.cells.release()
+        if self.stuck:
+            return  # the application's threads still have all of it
+        if self._handoff is not None:
+            self._handoff.close()
+        if self._scoreboard is not None:
+            self._engine.tally.cells.release()
             self._scoreboard.close()
 
     def join_scoreboard(self, slot: str) -> None:
@@ -78,7 +88,17 @@ class Worker(AbstractServer):
         fd = self.client.recv_io(negotiate=False)
         if fd is not None:
             self._scoreboard = Scoreboard(fd)
-            self._engine.cells = self._scoreboard.cells(int(slot))
+            self._slot = int(slot)
+            self._engine.use_cells(self._scoreboard.cells(self._slot))
+
+    def join_handoff(self) -> None:
+        """Share connections with the siblings, through the two descriptors that follow the message."""
+        put_fd = self.client.recv_io(negotiate=False)
+        take_fd = self.client.recv_io(negotiate=False)
+        if put_fd is not None and take_fd is not None:
+            assert self._scoreboard is not None, "the scoreboard comes first"
+            self._handoff = Handoff(HandoffQueue(put_fd, take_fd), self._scoreboard, self._slot)
+            self._engine.join_handoff(self._handoff)
 
     def listen(self, address: str) -> None:
         """Accept on the listening socket that follows the message."""
@@ -90,13 +110,21 @@ class Worker(AbstractServer):
         if on_listening is not None:
             on_listening(address)
 
-    def drain(self, seconds: str) -> None:
+    def answer_ping(self) -> None:
+        """Say that the loop turns."""
+        self._engine.beat()
+        self.send_to_client(control.PONG)
+
+    def drain(self, seconds: str, connections: str) -> None:
         """Finish what is in hand, for so many seconds at most, and end."""
-        self._engine.drain(float(seconds))
+        self._engine.drain(float(seconds), hand_over=connections == control.HANDOVER)
 
     def drain_upon_signal(self) -> None:
-        """Drain; the signal may have come in the middle of anything, so the loop does it."""
-        self._engine.call_soon(lambda: self._engine.drain(SELF_DRAIN_SECONDS))
+        """Drain; the signal may have come in the middle of anything, so the loop does it.
+
+        The supervisor puts another worker in this one's place, for which connections wait in the queue.
+        """
+        self._engine.call_soon(lambda: self._engine.drain(SELF_DRAIN_SECONDS, hand_over=True))
 
     def _on_control(self) -> None:
         self.dispatch_pending()

@@ -10,6 +10,7 @@ from coachman.protocol.status import ApplicationStatus, Totals, WorkerStatus
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import find_identity
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
@@ -19,7 +20,10 @@ SPARE_SLOTS = 32
 
 
 class Application:
-    """An application that is served from `start` until `stop`. It owns its listeners and its scoreboard.
+    """An application that is served from `start` until `stop`.
+
+    It owns its listeners, its scoreboard and the queue through which its workers hand connections over; what is
+    in that stays open as long.
 
     Raises `ConfigurationError` where an address cannot be listened at, or its user is not known.
     """
@@ -39,8 +43,10 @@ class Application:
             slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
+            handoff = HandoffQueue.create()
+            on_failure.callback(handoff.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(config, account, self.listeners, self._scoreboard, log)
+            self.pool = Pool(config, account, self.listeners, self._scoreboard, handoff, log)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")

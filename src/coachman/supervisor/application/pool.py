@@ -15,6 +15,7 @@ from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
@@ -30,12 +31,14 @@ class Pool:
         account: Account,
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
+        handoff: HandoffQueue,
         log: Log,
     ) -> None:
         self._config = config
         self._identity = account.identity
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._handoff = handoff
         self._log = log
         self._source = WorkerSource(config, account, GENERATION, log)
         self._workers: dict[int, WorkerProcess] = {}
@@ -128,6 +131,7 @@ class Pool:
             self._identity,
             self._listeners,
             self._scoreboard,
+            self._handoff,
             self._log,
         )
         try:

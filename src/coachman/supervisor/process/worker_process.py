@@ -18,8 +18,10 @@ from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS
 from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import ControlledSpawn
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import Identity
 from coachman.unix.listeners import Listener
+from coachman.unix.processes import Ending
 from coachman.unix.scoreboard import Scoreboard
 
 
@@ -35,6 +37,7 @@ class WorkerProcess(ControlledProcess):
         identity: Identity | None,
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
+        handoff: HandoffQueue,
         log: Log,
     ) -> None:
         source = Source(spawned.process.child.pid, config.title, generation)
@@ -44,6 +47,7 @@ class WorkerProcess(ControlledProcess):
         self._config = config
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._handoff = handoff
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
 
@@ -59,22 +63,35 @@ class WorkerProcess(ControlledProcess):
             self._scoreboard.clear(self.slot, pid=self.pid, generation=self.generation)
             await self._control.write(control.SCOREBOARD, self.slot)
             await self._control.send_io(self._scoreboard.fd, negotiate=False)
+            await self._control.write(control.HANDOFF)
+            await self._control.send_io(self._handoff.put_end, negotiate=False)
+            await self._control.send_io(self._handoff.take_end, negotiate=False)
             for listener in self._listeners:
                 await self._control.write(control.LISTEN, listener.address.advertised)
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
 
-    async def drain(self) -> None:
-        """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""
+    async def drain(self, *, hand_over: bool = False) -> None:
+        """Ask the worker to finish what it has in hand and end; see to it that it has ended in time.
+
+        `hand_over`: there are, or will be, other workers for its connections; otherwise it closes them.
+        """
         if self.state is State.READY:
             self.state = next_state(self.state, Event.DRAIN)
         seconds = self._config.worker.drain_timeout
         with suppress(ChannelError):
-            await self._control.write(control.DRAIN, seconds)
+            what = control.HANDOVER if hand_over else control.CLOSE
+            await self._control.write(control.DRAIN, seconds, what)
         await first_of(self._exited, timeout=seconds + ENDING_GRACE_SECONDS)
         if not self._exited.done():
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
+
+    async def ended(self) -> Ending:
+        """Wait for the worker to end; reap it, end what it left behind, and close every descriptor."""
+        ending = await super().ended()
+        self._scoreboard.vacate(self.slot)  # its figures stay until the slot is given to another
+        return ending
 
     async def _receive(self, message: list[str]) -> None:
         match message:

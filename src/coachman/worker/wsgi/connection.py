@@ -3,6 +3,9 @@
 At every moment a connection belongs to one thread: to the loop's while it waits for the peer, to a pool
 thread while an application call runs there. `pump` does all that can be done at once and gives the
 connection back by arming it in the loop; nothing may touch it after that.
+
+With a pool, and unless calls are brief, a request is read by the thread that serves it: while all are busy its
+bytes stay in the kernel, so that the connection can go to another worker.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Iterable, Iterator
-from select import EPOLLIN, EPOLLOUT
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from typing import TYPE_CHECKING
 
 from coachman.worker.complaints import complain
+from coachman.worker.handoff import Passport
 from coachman.worker.wsgi.environ import Environ, build_environ
 from coachman.worker.wsgi.outbox import ClientGone, Outbox
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 READ_SIZE = 64 * 1024
 TURN_SIZE = 256 * 1024
 """Bytes of a streamed response that go out before other connections get a turn."""
+
+_PEER_IS_DONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -44,19 +50,31 @@ class Connection:
         "_request",
         "_response",
         "_source",
+        "_started",
         "fd",
+        "registered",
+        "served",
         "sock",
+        "waits_since",
     )
 
-    def __init__(self, engine: Engine, sock: socket.socket, environ: Environ) -> None:
+    def __init__(self, engine: Engine, sock: socket.socket, environ: Environ, served: int = 0) -> None:
         self._engine = engine
         self.sock = sock
         self.fd = sock.fileno()
         self._environ = environ
         """What the environments of all its requests have in common."""
         self._parser = RequestParser()
-        self._armed = EPOLLIN
-        """What the loop waits for; 0 while a thread has the connection. The loop begins by itself."""
+        self._armed = 0
+        """What the loop waits for; 0 while somebody has the connection in hand."""
+        self.registered = False
+        """Whether the loop's epoll knows of it."""
+        self.served = served
+        """Requests that were answered on this connection, by whichever worker."""
+        self.waits_since = 0.0
+        """When it came to wait for a thread, in monotonic seconds."""
+        self._started = 0
+        """When the request in hand went into the application, in monotonic nanoseconds."""
         self._out = Outbox(sock)
         self._request: Request | None = None
         self._response: Response | None = None
@@ -73,12 +91,27 @@ class Connection:
         """True while the connection waits for the first byte of a request. Only the loop's thread may ask."""
         return self._armed == EPOLLIN and self._parser.between_requests
 
+    @property
+    def needs_application(self) -> bool:
+        """True where a complete request waits to be served, or a response to be made."""
+        return bool(self._parser.complete) or self._blocks is not None
+
+    @property
+    def passport(self) -> Passport:
+        """What another worker has to know to go on with the connection between two requests."""
+        environ = self._environ
+        return Passport(
+            server=(environ["SERVER_NAME"], environ["SERVER_PORT"]),
+            peer=(environ["REMOTE_ADDR"], environ["REMOTE_PORT"]),
+            served=self.served,
+        )
+
     def close_if_idle(self) -> None:
         """Close a connection on which nothing of a request has come. Only the loop's thread may call."""
-        if self.idle and not self._has_unread():
+        if self.idle and not self.has_unread():
             self.close()
 
-    def _has_unread(self) -> bool:
+    def has_unread(self) -> bool:
         """Return whether the kernel has bytes for us, of which the loop then knows as well."""
         try:
             return bool(self.sock.recv(1, socket.MSG_PEEK))
@@ -87,24 +120,44 @@ class Connection:
 
     def on_event(self, events: int) -> None:
         """What the loop calls when the peer has sent something or can take more."""
-        if self._armed == EPOLLIN:
-            self._receive()
-        else:
+        engine = self._engine
+        if self._armed != EPOLLIN:
             self._armed = 0
-            self._engine.proceed(self)
+            engine.proceed(self)
+        elif engine.pool is None:
+            if self._receive():
+                self.pump()
+        else:
+            self.take_in_hand(engine.turn_began / 1e9)
+            # A peer that is leaving is no work for a thread; the rest of a request that was begun is not yet.
+            if self._parser.between_requests and not (engine.reads_ahead or events & _PEER_IS_DONE):
+                engine.pool.add(self)
+            elif self._receive():
+                engine.proceed(self)
 
-    def _receive(self) -> None:
+    def take_in_hand(self, now: float) -> None:
+        """Wait for a thread, from `now` on, in monotonic seconds."""
+        self._armed = 0
+        self.waits_since = now
+
+    def serve_unread(self) -> None:
+        """Read what has come and serve it: a pool thread runs this."""
+        if self._receive():
+            self.pump()
+
+    def _receive(self) -> bool:
+        """Read what has come; return whether there is something to be done about it."""
         try:
             data = self.sock.recv(READ_SIZE)
         except BlockingIOError:
-            self._wait_for_more()
-            return
+            self._arm(EPOLLIN)
+            return False
         except OSError:
             data = b""
         if not data:
             # Between requests the peer is done; in the middle of one it can no longer finish it.
             self.close()
-            return
+            return False
         parser = self._parser
         try:
             parser.feed(data)
@@ -114,11 +167,9 @@ class Connection:
             complain(f"cannot keep the request body of {self._describe_peer()}: {error}")
             self._refusal = BadRequest("507 Insufficient Storage", str(error))
         if parser.complete or parser.awaits_continue or self._refusal is not None:
-            if self._engine.oneshot:
-                self._armed = 0
-            self._engine.proceed(self)
-        else:
-            self._wait_for_more()
+            return True
+        self._arm(EPOLLIN)
+        return False
 
     def pump(self) -> None:
         """Send what is due, serve what waits, then wait for more: the loop's or a pool thread runs this."""
@@ -129,7 +180,7 @@ class Connection:
                 self._arm(EPOLLOUT)
                 return
             if self._blocks is not None:
-                if out.sent_this_turn > TURN_SIZE and not self._engine.oneshot:
+                if out.sent_this_turn > TURN_SIZE and self._engine.threads == 1:
                     self._arm(EPOLLOUT)
                     return
                 self._send_block()
@@ -143,17 +194,11 @@ class Connection:
             elif self._parser.awaits_continue:
                 self._parser.awaits_continue = False
                 out.send(_CONTINUE)
-            elif self._engine.draining and self._parser.between_requests and not self._has_unread():
-                self.close()
-                return
             else:
                 self._arm(EPOLLIN)
+                if self._engine.draining:
+                    self._engine.release()
                 return
-
-    @property
-    def has_requests(self) -> bool:
-        """True where a complete request waits to be served."""
-        return bool(self._parser.complete)
 
     def close(self) -> None:
         """Close the connection and everything that belongs to its requests."""
@@ -161,6 +206,10 @@ class Connection:
         self._parser.close()
         self._engine.forget(self)
         self.sock.close()
+
+    def leave(self) -> None:
+        """Let go of the connection without ending it: somebody else has it now."""
+        self.close()  # which is not shutdown(2)
 
     # Serving one request.
 
@@ -173,15 +222,18 @@ class Connection:
             keep_alive=request.keep_alive,
             send=self._write,
         )
+        line = request.method + b" " + request.target
+        self._started = engine.tally.begin(self, line)
         try:
             environ = build_environ(self._environ, request)
             result = engine.application(environ, response.start)
-            if engine.draining:
+            if engine.closing:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
                 self._finish(response)
             else:
+                engine.tally.hold(self, self._started, line)
                 self._source = result
                 self._blocks = iter(result)
         except BadRequest as refusal:
@@ -202,7 +254,7 @@ class Connection:
                 self._finish(response)
             elif block:
                 self._out.send(response.part(block))
-                if self._out.pending and self._engine.oneshot:
+                if self._out.pending and self._engine.threads > 1:
                     # What an application opened in one thread (a database cursor, say) may be of use in that
                     # thread alone, so a response that is being made stays where it began.
                     self._out.wait_until_sent()
@@ -229,7 +281,7 @@ class Connection:
             frames = "".join(traceback.format_exception(_without_own_frames(error)))
             self._report(f"the application failed\n{frames.rstrip()}")
         self._closing = True
-        self._end_request()
+        self._end_request("500 Internal Server Error")
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
         self._out.send(_error_response("500 Internal Server Error", head_only=request.method == b"HEAD"))
@@ -237,11 +289,15 @@ class Connection:
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
         self._closing = True
+        self._engine.tally.refused(refusal.status)
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
         self._out.send(_error_response(refusal.status))
 
-    def _end_request(self) -> None:
-        """Close what the application returned and the request's body, on every path exactly once."""
+    def _end_request(self, status: str = "") -> None:
+        """Close what the application returned and the request's body, on every path exactly once.
+
+        `status`: of what answers the request where the application did not get so far.
+        """
         source, self._source, self._blocks = self._source, None, None
         close = getattr(source, "close", None)
         if close is not None:
@@ -250,8 +306,12 @@ class Connection:
             except BaseException as error:  # the application's own code, as in _serve
                 frames = "".join(traceback.format_exception(_without_own_frames(error)))
                 self._report(f"the application failed in close()\n{frames.rstrip()}")
-        request, self._request, self._response = self._request, None, None
+        request, self._request = self._request, None
         if request is not None:
+            response, self._response = self._response, None
+            assert response is not None
+            self.served += 1
+            self._engine.tally.end(self, self._started, response.sent_status or status)
             request.close()
 
     def _write(self, data: bytes) -> None:
@@ -261,20 +321,25 @@ class Connection:
 
     # The loop.
 
+    def wait(self) -> None:
+        """Have the loop wait for the next request; for a connection that is fresh here."""
+        self._arm(EPOLLIN)
+
+    def arm_again(self) -> None:
+        """Go on waiting for the same, in another way; the loop's thread calls."""
+        if self._armed:
+            self._engine.arm(self, self._armed)
+
     def _arm(self, events: int) -> None:
         """Give the connection back to the loop, to wait for `events`. Nothing may follow in this thread."""
         engine = self._engine
-        if engine.oneshot:
+        if engine.pool is not None:
             with engine.giving_back:
                 self._armed = events
                 engine.arm(self, events)
         elif events != self._armed:
             self._armed = events
             engine.arm(self, events)
-
-    def _wait_for_more(self) -> None:
-        if self._engine.oneshot:
-            self._engine.arm(self, EPOLLIN)
 
     # Words.
 
