@@ -83,6 +83,11 @@ class Handoff:
         self._look()
         return self._idle_siblings
 
+    def look_for_idle_siblings(self) -> int:
+        """As `idle_siblings`, of this very moment."""
+        self._looked_at = float("-inf")
+        return self.idle_siblings
+
     def close(self) -> None:
         """Close both ends in this process."""
         self.announce(False)

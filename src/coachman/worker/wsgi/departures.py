@@ -19,6 +19,9 @@ PATIENCE = int(PATIENCE_SECONDS * 1e9)
 AVERAGED_REQUESTS = 50
 """Requests over which the average duration is taken, at least."""
 
+ALONE_SECONDS = 0.05
+"""How long a worker that has found itself alone believes that, while somebody waits."""
+
 REBALANCED = 16
 """Idle connections that go to an idle sibling after one long turn of brief calls."""
 
@@ -69,7 +72,7 @@ class Departures:
 
     def next_look(self, pool: Pool) -> float | None:
         """Return when the connection that waits longest for a thread will have waited too long."""
-        if self._handoff is None or self._no_room or self._draining or not self._handoff.siblings:
+        if self._handoff is None or self._no_room or self._draining:
             return None
         try:
             return max(self._not_before, pool.unread[0].waits_since + PATIENCE_SECONDS)
@@ -81,10 +84,23 @@ class Departures:
         handoff, late = self._handoff, self.next_look(pool)
         if handoff is None or late is None or now < late:
             return
-        if pool.full or self._worthwhile(handoff):
+        if not handoff.siblings:
+            self._not_before = now + ALONE_SECONDS
+        elif pool.full or self._worthwhile(handoff):
             self._put_waiting(handoff, pool, now - PATIENCE_SECONDS)
         else:
             self._not_before = now + PATIENCE_SECONDS
+
+    def pass_on_waking(self) -> None:
+        """Wake a sibling for what is in the queue: the kernel has woken this worker alone, which is busy."""
+        handoff = self._handoff
+        if handoff is None or not handoff.look_for_idle_siblings():
+            return  # whoever is busy will look when he is done
+        taken = handoff.take()
+        if taken is not None:
+            sock, passport = taken
+            with sock:
+                handoff.put(sock, passport)  # there is room: for this very one
 
     # Draining.
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from select import EPOLLIN, EPOLLONESHOT, EPOLLRDHUP, epoll
 from typing import Any, TypeAlias
 
-from coachman.policy.slow_calls import SLOW_SECONDS, SlowCalls
+from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
 from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, HEARTBEAT, TAKEN_OVER, THREADS, WAITING
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
@@ -29,7 +29,7 @@ from coachman.worker.wsgi.environ import Environ, base_environ
 from coachman.worker.wsgi.intake import Intake, Rest
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
-from coachman.worker.wsgi.tally import SharedTally, Tally
+from coachman.worker.wsgi.tally import SharedTally, Tally, thread_usage
 
 StartResponse: TypeAlias = Callable[[str, Headers, ExceptionInfo | None], Callable[[bytes], None]]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
@@ -38,7 +38,7 @@ SATURATION_SECONDS = 0.001
 """How long all threads have to be busy before the worker takes no connections: less is cheaper to ignore."""
 
 RELIEF_SECONDS = 0.01
-"""How long they take none at most, while requests are being finished: nobody outside may wait for ever."""
+"""How long it accepts none at most, while requests are being finished: nobody outside may wait for ever."""
 
 
 EMPTY_SECONDS = 0.0002
@@ -233,7 +233,7 @@ class Engine:
             self._epoll.unregister(connection.fd)
         self.tally.show(CONNECTIONS, self.connections.__len__)
         if self.draining or len(self.connections) + 1 == self._max_connections:
-            self.call_soon(self._on_departed)  # it may have been the last one, or one too many
+            self.call_soon(self._heed_bound)  # it may have been the last one, or one too many
 
     # The loop's own.
 
@@ -283,6 +283,7 @@ class Engine:
     def _on_accepted(self, sock: socket.socket, passport: Passport) -> None:
         self.tally.add(ACCEPTED)
         self._adopt(sock, passport).wait()
+        self._heed_bound()
 
     def _adopt(self, sock: socket.socket, passport: Passport) -> Connection:
         """Return the connection on `sock`, which it owns and has in hand."""
@@ -291,12 +292,16 @@ class Engine:
         self._handlers[connection.fd] = connection.on_event
         self.connections[connection.fd] = connection
         self.tally.show(CONNECTIONS, self.connections.__len__)
-        if len(self.connections) == self._max_connections:
-            self.call_soon(self._on_departed)
         return connection
 
     def _on_takeable(self, _events: int) -> None:
-        self._take_in()
+        pool = self.pool
+        if pool is None or pool.has_free_thread():
+            self._take_in()
+            return
+        # What is in the queue keeps its place there, rather than to wait here and go back to its end.
+        self._take_nothing(pool)
+        self._departures.pass_on_waking()
 
     def _take_in(self) -> bool:
         """Take one connection from the queue, in the loop; return whether there was one."""
@@ -311,6 +316,7 @@ class Engine:
             self.pool.add_first(connection)
         else:
             connection.wait()
+        self._heed_bound()
         if self.draining:
             self.release()
         return True
@@ -330,9 +336,11 @@ class Engine:
         self.tally.add(TAKEN_OVER)
         return self._adopt(*taken)
 
-    def _on_departed(self) -> None:
-        """See whether the bound of open connections is reached."""
-        if self._max_connections and len(self.connections) >= self._max_connections:
+    def _heed_bound(self) -> None:
+        """Take connections only below the bound."""
+        if not self._max_connections:
+            return
+        if len(self.connections) >= self._max_connections:
             self._intake.rest(Rest.BOUND)
         else:
             self._intake.resume(Rest.BOUND)
@@ -351,8 +359,14 @@ class Engine:
 
     def _on_notable_call(self, took: int) -> None:
         """Decide what a long call, which the loop has just made, means for others."""
-        if took > SLOW_SECONDS * 1e9 and self._slow_calls.note(self.tally.totals()[0]):
-            self.call_soon(self._move_off)
+        if took > SLOW_SECONDS * 1e9:
+            tally = self.tally
+            used = None if tally.used_before is None else thread_usage().since(tally.used_before)
+            verdict = self._slow_calls.note(tally.totals()[0], took / 1e9, used)
+            if verdict is Verdict.MOVE_OFF:
+                self.call_soon(self._move_off)
+            elif verdict is Verdict.WATCH:
+                tally.watched = AMONG
         self._departures.look_at_events()
 
     def _move_off(self) -> None:
@@ -361,8 +375,8 @@ class Engine:
             self._begin_pool()
             for connection in list(self.connections.values()):
                 connection.arm_again()
-            # Arming them again has brought what was left of this turn's events up again.
-            self.events = iter(())
+            # Arming them again brings what was left of this turn's events up again.
+            deque(self.events, maxlen=0)
 
     def _start(self, target: Callable[[], None], name: str) -> threading.Thread:
         thread = threading.Thread(target=target, name=name, daemon=True)
@@ -393,19 +407,12 @@ class Engine:
         now = self.turn_began / 1e9
         requests = self.tally.totals()[0]
         self.reads_ahead = self._departures.calls_are_brief() and not pool.full
-        if pool.has_free_thread() or (self.reads_ahead and requests != self._requests_seen):
+        if pool.has_free_thread():
             self._saturated_since = None
-            self._requests_seen = requests
-        elif self._saturated_since is None:
-            self._saturated_since = now
+        elif self._saturated_since is None or (self.reads_ahead and requests != self._requests_seen):
+            self._saturated_since, self._requests_seen = now, requests
         elif now - self._saturated_since >= SATURATION_SECONDS and not pool.full:
-            self._full_since = now
-            pool.full = True
-            self.reads_ahead = False
-            if pool.has_free_thread():  # since a moment ago, and it did not find the mark
-                pool.full = False
-            else:
-                self._intake.rest(Rest.FULL)
+            self._take_nothing(pool)
         self._departures.look_at_pool(pool, now)
         self.tally.show(WAITING, lambda: pool.waiting)
 
@@ -417,7 +424,19 @@ class Engine:
         connection = self._take()
         if connection is None:
             self._empty_until = now + EMPTY_SECONDS
+        else:
+            self.call_soon(self._heed_bound)
         return connection
+
+    def _take_nothing(self, pool: Pool) -> None:
+        """Leave it to others to take connections, until a thread is free."""
+        pool.full = True
+        self.reads_ahead = False
+        if pool.has_free_thread():  # since a moment ago, and it did not find the mark
+            pool.full = False
+        else:
+            self._full_since = time.monotonic()
+            self._intake.rest(Rest.FULL)
 
     def _on_free(self) -> None:
         """In a pool's thread: it has finished something while the worker took nothing."""
@@ -427,7 +446,12 @@ class Engine:
             self.call_soon(self._relieve)
 
     def _relieve(self) -> None:
-        if self.pool is not None and self.pool.full:
+        if self.pool is None or not self.pool.full:
+            return
+        if self.pool.has_free_thread():
             self.pool.full = False
             self._saturated_since = None
             self._intake.resume(Rest.FULL)
+        else:
+            self._full_since = time.monotonic()
+            self._intake.accept_waiting()

@@ -102,6 +102,12 @@ class Intake:
             passport = Passport(server=(here[0], str(here[1])), peer=(address[0], str(address[1])))
         self._on_accepted(sock, passport)
 
+    def accept_waiting(self) -> None:
+        """Accept one connection of each listener, in spite of a reason to rest; unless there are too many."""
+        if self._rests <= {Rest.FULL}:
+            for listener in self._listeners:
+                self.accept(listener)
+
     def close_listeners(self) -> None:
         """Accept no more; what nobody has accepted yet is the siblings'."""
         for listener in self._listeners:

@@ -7,6 +7,7 @@ loop, or at once after a call that took long.
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 from bisect import bisect_left
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Final
 
+from coachman.policy.slow_calls import Usage
 from coachman.protocol.scoreboard import (
     CELL_SIZE,
     DURATION_BOUNDS,
@@ -46,6 +48,12 @@ _COMMON: Final = _BUCKETS + 1
 _pack_common: Final = Struct(f"@{_COMMON}Q").pack_into
 
 
+def thread_usage() -> Usage:
+    """Return what this thread has used so far."""
+    usage = resource.getrusage(resource.RUSAGE_THREAD)
+    return Usage(usage.ru_utime + usage.ru_stime, usage.ru_nvcsw)
+
+
 class Tally:
     """The slot of a worker that calls the application in its loop.
 
@@ -66,10 +74,17 @@ class Tally:
         """When requests that go on went into the application, and their lines; the oldest first."""
         self.unwritten = False
         """Whether the slot lacks something."""
+        self.watched = 0
+        """Calls that are still to be watched for what they use."""
+        self.used_before: Usage | None = None
+        """What the thread had used when the call in hand began; None where nobody watches."""
 
     def begin(self, key: object, line: bytes) -> int:
         """Note that a request goes into the application; return when, for `end`."""
         start = self.now
+        if self.watched:
+            self.watched -= 1
+            self.used_before = thread_usage() if self.watched else None
         in_flight, oldest = 1, start
         if self._held:
             in_flight += len(self._held)
