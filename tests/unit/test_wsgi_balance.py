@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from coachman.protocol.handoff import Passport, encode_passport
 from coachman.protocol.scoreboard import SlotView
-from coachman.unix.handoff import HandoffQueue
+from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
 from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi.engine import Engine
@@ -335,6 +336,29 @@ def test_a_drain_that_hands_over_can_become_one_that_closes(group: Group) -> Non
     group.gate.open()
     assert b"Connection: close" in receive_response(busy)[0]
     old.wait_for_end()
+
+
+def test_a_worker_without_descriptors_leaves_the_queue_alone_for_a_moment(
+    group: Group, threads: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = threading.Event()
+    take = HandoffQueue.take
+
+    def take_once_failed(queue: HandoffQueue, max_size: int) -> tuple[socket.socket, bytes] | None:
+        if not failed.is_set():
+            failed.set()
+            raise NoDescriptorLeft(errno.EMFILE, "Too many open files")
+        return take(queue, max_size)
+
+    monkeypatch.setattr(HandoffQueue, "take", take_once_failed)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            assert group.queue.put(theirs, encode_passport(Passport()))
+        worker = group.worker(threads)
+        ask(ours)
+        assert answer(ours) == worker.name
+    assert "cannot take connections for now" in capsys.readouterr().err
 
 
 def test_at_the_bound_of_connections_nothing_is_taken(group: Group) -> None:

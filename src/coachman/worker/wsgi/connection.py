@@ -4,8 +4,8 @@ At every moment a connection belongs to one thread: to the loop's while it waits
 thread while an application call runs there. `pump` does all that can be done at once and gives the
 connection back by arming it in the loop; nothing may touch it after that.
 
-With a pool, and unless calls are brief, a request is read by the thread that serves it: while all are busy its
-bytes stay in the kernel, so that the connection can go to another worker.
+While all threads of a pool are busy, the bytes of a request stay in the kernel until one is free, so that the
+connection can go to another worker.
 """
 
 from __future__ import annotations
@@ -129,11 +129,13 @@ class Connection:
                 self.pump()
         else:
             self.take_in_hand(engine.turn_began / 1e9)
-            # A peer that is leaving is no work for a thread; the rest of a request that was begun is not yet.
-            if self._parser.between_requests and not (engine.reads_ahead or events & _PEER_IS_DONE):
+            # What can be served at once is read here, so that threads are left alone with peers that leave and
+            # with beginnings of requests. What was read is bound to this worker.
+            if engine.pool.has_free_thread() or not self._parser.between_requests or events & _PEER_IS_DONE:
+                if self._receive():
+                    engine.proceed(self)
+            else:
                 engine.pool.add(self)
-            elif self._receive():
-                engine.proceed(self)
 
     def take_in_hand(self, now: float) -> None:
         """Wait for a thread, from `now` on, in monotonic seconds."""

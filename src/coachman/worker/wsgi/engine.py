@@ -60,8 +60,6 @@ class Engine:
         """What calls the application; None while the loop itself does."""
         self.giving_back = threading.Lock()
         """Held while a thread gives a connection back, so that the loop never finds one half given."""
-        self.reads_ahead = False
-        """Whether the loop reads requests for the pool: cheaper, where connections have no reason to go away."""
         self.draining = False
         """Connections are taken no more; what is idle goes."""
         self.closing = False
@@ -406,10 +404,12 @@ class Engine:
         """After a turn: hand over what waits for too long, and take no more than there are threads for."""
         now = self.turn_began / 1e9
         requests = self.tally.totals()[0]
-        self.reads_ahead = self._departures.calls_are_brief() and not pool.full
         if pool.has_free_thread():
             self._saturated_since = None
-        elif self._saturated_since is None or (self.reads_ahead and requests != self._requests_seen):
+        elif self._saturated_since is None or (
+            # Under a flood of brief requests threads are free all the time, between two looks.
+            requests != self._requests_seen and self._departures.calls_are_brief()
+        ):
             self._saturated_since, self._requests_seen = now, requests
         elif now - self._saturated_since >= SATURATION_SECONDS and not pool.full:
             self._take_nothing(pool)
@@ -431,7 +431,6 @@ class Engine:
     def _take_nothing(self, pool: Pool) -> None:
         """Leave it to others to take connections, until a thread is free."""
         pool.full = True
-        self.reads_ahead = False
         if pool.has_free_thread():  # since a moment ago, and it did not find the mark
             pool.full = False
         else:

@@ -84,6 +84,8 @@ class Pool:
                 # Again, now that whoever adds something, or ends this, will see that we are idle.
                 serve = self._next()
                 if serve is None:
+                    if self.full:
+                        self._on_free()
                     me.acquire()
                     continue
                 try:
