@@ -139,7 +139,7 @@ def work(stage: Stage, application: Application) -> int:
         stage.wrapper.ready([AdvertisedSocket("main", address, "http", threads)])
 
     stage.stacks.close()
-    worker = Worker(Engine(application, threads=threads), on_listening)
+    worker = Worker(Engine(application, config), on_listening)
     worker.start_synchronously(stage.control)
     if worker.stuck:
         flush_streams()
