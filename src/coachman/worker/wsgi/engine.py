@@ -22,7 +22,9 @@ from sys import maxsize
 from typing import Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
+from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
+from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.unix.scoreboard import private_cells
 from coachman.unix.standard_descriptors import above_standard
 from coachman.worker.complaints import complain
@@ -55,6 +57,9 @@ class Engine:
             bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
         )
         self.threads = threads = config.threads
+        self.trusted = TrustedPeers(config.trusted_proxies)
+        self.forwarded = ForwardedReader(self.trusted)
+        self.proxy_protocol = config.proxy_protocol
         self.cells = private_cells()
         """This worker's slot of the scoreboard."""
         self.oneshot = threads > 1
