@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from coachman.protocol.proxy_protocol import read_proxy_header
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.environ import Environ, build_environ, proxied_environ
-from coachman.worker.wsgi.outbox import ClientGone, Outbox
+from coachman.worker.wsgi.file_wrapper import FileWrapper
+from coachman.worker.wsgi.outbox import ClientGone, Outbox, PendingFile
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
 from coachman.worker.wsgi.response import Response, date_line
 from coachman.worker.wsgi.timeouts import Phase, Wait, deadline, overdue
@@ -283,6 +284,7 @@ class Connection:
         """Close the connection and everything that belongs to its requests."""
         self._end_request()
         self._parser.close()
+        self._out.give_up()
         self._engine.forget(self)
         self.sock.close()
 
@@ -309,9 +311,15 @@ class Connection:
             if type(result) is list or type(result) is tuple:
                 self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
                 self._finish(response)
-            else:
-                self._source = result
+                return
+            self._source = result
+            file = _as_file(result) if type(result) is FileWrapper and not response.head_sent else None
+            if file is None:
                 self._blocks = iter(result)
+            else:
+                head, file.size = response.file_head(file.size)
+                self._out.send_with_file(head, file)
+                self._finish(response)
         except BadRequest as refusal:
             self._end_request()
             self._refuse(refusal)
@@ -323,7 +331,7 @@ class Connection:
         assert response is not None
         assert blocks is not None
         try:
-            block = next(blocks, None)
+            block = None if response.over else next(blocks, None)
             if block is None:
                 self._blocks = None
                 self._out.send(response.end())
@@ -418,6 +426,15 @@ class Connection:
         if request is not None:
             subject = f"{request.method} {request.target} from {self._describe_peer()}: "
         complain(subject + what)
+
+
+def _as_file(wrapper: FileWrapper) -> PendingFile | None:
+    """Return what the kernel can send by itself; None where the file has to be read block by block."""
+    part = wrapper.part()
+    try:
+        return None if part is None else PendingFile(part)
+    except OSError:  # out of descriptors
+        return None
 
 
 def _without_own_frames(error: BaseException) -> BaseException:

@@ -91,6 +91,9 @@ class Engine:
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
+        if listener.family != socket.AF_UNIX:
+            # Inherited by what is accepted: small blocks of a response go out when they are made.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listeners.append(listener)
         self._handlers[listener.fileno()] = lambda _events: self._accept(listener)
         self._watch(listener)

@@ -6,13 +6,13 @@ import sys
 from io import BytesIO
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
-from wsgiref.util import FileWrapper
 
 from coachman.protocol.http.fields import CONTENT_LENGTH, HOST, TRANSFER_ENCODING
 from coachman.protocol.http.forwarded import FORWARDED_FIELDS, ForwardedReader
 from coachman.protocol.http.head import CHUNKED
 from coachman.protocol.http.target import split_target
 from coachman.protocol.proxy_protocol import ProxyHeader
+from coachman.worker.wsgi.file_wrapper import FileWrapper
 from coachman.worker.wsgi.request import Request
 
 Environ: TypeAlias = dict[str, Any]
