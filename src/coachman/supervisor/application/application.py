@@ -12,6 +12,8 @@ from coachman.config.values import scaled
 from coachman.protocol.status import ApplicationStatus, RestartStatus
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.pool import Pool
+from coachman.supervisor.application.reloading import Reloading, require_watchfiles
+from coachman.supervisor.application.restart_file import RestartFile
 from coachman.supervisor.application.worker_status import worker_status
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.log.log import Log
@@ -37,7 +39,10 @@ class Application:
         self.processes = config.scaling.processes
         """How many workers there may be; `scale` changes it."""
         self._log = log
+        self._reloading: Reloading | None = None
         self._on_close = ExitStack()
+        if config.restart.reload:
+            require_watchfiles()
         with ExitStack() as on_failure:
             settings = config.process
             identity = find_identity(settings.user, settings.group)
@@ -58,6 +63,7 @@ class Application:
 
         With `keep_trying`, a start that fails is reported in the log and tried again, later and later.
         """
+        self._watch_for_changes()
         self.pool.generations.keep_trying = keep_trying
         generation = self.pool.generations.begin("start")
         await first_of(generation.tried)
@@ -110,6 +116,8 @@ class Application:
 
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
+        if self._reloading is not None:
+            await self._reloading.stop()
         await self.pool.stop()
 
     def kill(self) -> None:
@@ -146,6 +154,15 @@ class Application:
             problem=self._problem(),
             totals=self.pool.history.totals(view.counters for view in views.values()),
         )
+
+    def _watch_for_changes(self) -> None:
+        root, restart = self.config.location.root, self.config.restart
+        if restart.file:
+            cause = f"{restart.file} was touched"
+            restart_file = RestartFile(root, restart.file, lambda: self.begin_restart(cause), self._log)
+            self._on_close.callback(restart_file.close)
+        if restart.reload:
+            self._reloading = Reloading(root, lambda file: self.begin_restart(f"{file} changed"), self._log)
 
     def _problem(self) -> str:
         newest = self.pool.generations.newest
