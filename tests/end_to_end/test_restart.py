@@ -147,35 +147,39 @@ def test_a_worker_that_dies_during_a_restart_is_replaced_by_new_code(tmp_path: P
             assert version(server) == "two"
 
 
+def create(folder: Path) -> None:
+    (folder / "tmp").mkdir()
+    (folder / "tmp" / "restart.txt").touch()
+
+
+def touch(folder: Path) -> None:
+    (folder / "tmp" / "restart.txt").touch()
+
+
+def write_anew(folder: Path) -> None:
+    (folder / "tmp" / "restart.txt").unlink()
+    (folder / "tmp" / "restart.txt").write_text("again")
+
+
+def replace_the_folder(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "restart.txt").touch()
+    shutil.rmtree(folder / "tmp")
+    (folder / "elsewhere").rename(folder / "tmp")
+
+
 def test_touching_the_restart_file_restarts_wherever_it_comes_from(tmp_path: Path) -> None:
-    write_version(tmp_path, "0")
+    write_version(tmp_path, "first")
     with CoachmanServe(tmp_path, *ONE_PROCESS) as server:
         server.ready_workers(1)
-        folder, file = tmp_path / "tmp", tmp_path / "tmp" / "restart.txt"
-
-        def restarted(generation: int) -> None:
-            server.wait_for_output(f"restart.txt was touched: generation {generation} of .* is started")
-            server.wait_for_output(f"the restart is done: generation {generation} serves")
-
-        folder.mkdir()
-        file.touch()
-        restarted(2)
-        file.touch()
-        restarted(3)
-        file.unlink()
-        file.write_text("again")
-        restarted(4)
-        shutil.rmtree(folder)
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        (elsewhere / "restart.txt").touch()
-        elsewhere.rename(folder)
-        restarted(5)
-        write_version(tmp_path, "6")
-        os.utime(file)
-        restarted(6)
-        assert version(server) == "6"
-        assert "generation 7" not in server.output()
+        for bring_about in (create, touch, write_anew, touch, replace_the_folder, touch):
+            name = bring_about.__name__
+            so_far = len(server.output())
+            write_version(tmp_path, name)
+            bring_about(tmp_path)
+            server.wait_for_output("tmp/restart.txt was touched: generation .* is started", after=so_far)
+            server.wait_for_output("the restart is done", after=so_far)
+            assert version(server) == name
         assert server.stop() == 0
 
 

@@ -34,7 +34,7 @@ class WatchedFile:
         # The folder of each step on the way, and the name of the next one in it.
         below = [parent for parent in file.parents if parent == root or root in parent.parents]
         self._way = [(folder, _ON_THE_WAY) for folder in below[1:]] + [(below[0], _IN_ITS_FOLDER)]
-        self._names = {os.fsencode(path.name) for path in (*below[:-1], file)}
+        self._name = os.fsencode(file.name)
         self._watches: set[int] = set()
         try:
             self._look_for_folders()
@@ -50,10 +50,12 @@ class WatchedFile:
     def touched(self) -> bool:
         """Return whether the file was touched, written or put in place since this was last asked."""
         events = self._inotify.read()
-        if any(event.name in self._names or not event.name for event in events):
+        if any(event.name != self._name for event in events):
             # Again upon every change: a folder that was replaced is another one under the same name.
             with suppress(OSError):
                 self._look_for_folders()
+        elif all(event.change & Change.CREATE for event in events):
+            return False  # whoever makes it has still to close it
         before, self._signature = self._signature, self._look()
         return self._signature is not None and self._signature != before
 
