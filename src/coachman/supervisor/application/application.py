@@ -6,16 +6,20 @@ import asyncio
 import os
 import time
 from contextlib import ExitStack
+from math import ceil
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
+from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, RestartStatus
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.pool import Pool
+from coachman.supervisor.application.refusals import Refusals
 from coachman.supervisor.application.reloading import Reloading, require_watchfiles
 from coachman.supervisor.application.restart_file import RestartFile
 from coachman.supervisor.application.worker_status import worker_status
 from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import first_of
 from coachman.supervisor.process.spawner import Account
@@ -53,7 +57,8 @@ class Application:
             self._scoreboard = Scoreboard.create(SLOTS)
             on_failure.callback(self._scoreboard.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(config, account, self.listeners, self._scoreboard, log)
+            self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
+            self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
@@ -119,6 +124,7 @@ class Application:
         if self._reloading is not None:
             await self._reloading.stop()
         await self.pool.stop()
+        await self._refusals.stop()
 
     def kill(self) -> None:
         """Kill every worker; `stop`, under way or still to come, then ends at once."""
@@ -163,6 +169,22 @@ class Application:
             self._on_close.callback(restart_file.close)
         if restart.reload:
             self._reloading = Reloading(root, lambda file: self.begin_restart(f"{file} changed"), self._log)
+
+    def _on_change(self) -> None:
+        self._refusals.refuse_all(self.pool.out_of_order)
+
+    def _apologise(self, head: bytes) -> bytes:
+        """Return the answer to a request that no worker can take."""
+        failure = self.pool.history.last_failure
+        shown = failure is not None and self.config.environment == "development"
+        return refusal(
+            head,
+            retry_after=max(1, ceil(self.pool.retry_after)),
+            page=failure_page(failure) if shown and failure is not None else None,
+        )
+
+    def _count_refusal(self) -> None:
+        self.pool.history.shed += 1
 
     def _problem(self) -> str:
         newest = self.pool.generations.newest
