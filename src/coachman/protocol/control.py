@@ -4,10 +4,11 @@ Every process that runs the application:
 
 ============  ===============================  ====================================================
 → supervisor  ``stdout`` + descriptor          the read end of the pipe that the application prints to
+→ supervisor  ``access`` + descriptor          the read end of the pipe that the access log comes in
 → supervisor  ``step NAME AT``                 this step of the start begins, at that monotonic time
 → supervisor  ``raised AT``                    the application's code has failed, at that monotonic time
 → supervisor  ``stacks SIGNAL`` + descriptor   this signal has it write the stacks of all threads to the
-                                               descriptor, and ends it; as long as the start lasts
+                                               descriptor; during the start it ends the process as well
 → supervisor  ``report`` + scalar message      why the application could not be loaded, as JSON
 → supervisor  ``imports PACKAGE...``           what imports took, each as ``NAME SELF TOTAL MODULES``
 ============  ===============================  ====================================================
@@ -19,6 +20,9 @@ supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memor
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
+→ supervisor  ``timed-out SECONDS STATUS       a request has been in the application for too long, and was
+              LINE`` + scalar message          answered with STATUS ("": not at all); the stacks as text
+→ supervisor  ``dumped`` + scalar message      the stacks as text, upon the signal of ``stacks``
 ============  ===============================  ====================================================
 
 Preloaders:
@@ -44,6 +48,11 @@ STACKS: Final = "stacks"
 REPORT: Final = "report"
 IMPORTS: Final = "imports"
 DRAINED: Final = "drained"
+TIMED_OUT: Final = "timed-out"
+DUMPED: Final = "dumped"
+STACKS_LIMIT: Final = 256 * 1024
+"""Bytes of the stacks that a worker tells."""
+ACCESS: Final = "access"
 
 ALIVE: Final = "alive"
 SPAWN: Final = "spawn"

@@ -20,6 +20,7 @@ from coachman.unix.channel import MessageChannel
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import Application, load_application, load_functions
+from coachman.worker.inspector import Inspector
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.preloader import Preloader
@@ -138,8 +139,8 @@ def work(stage: Stage, application: Application) -> int:
     def on_listening(address: str) -> None:
         stage.wrapper.ready([AdvertisedSocket("main", address, "http", threads)])
 
-    stage.stacks.close()
-    worker = Worker(Engine(application, threads=threads), on_listening)
+    inspector = Inspector(stage.stacks, config.request_timeout)
+    worker = Worker(Engine(application, threads=threads), on_listening, inspector=inspector)
     worker.start_synchronously(stage.control)
     if worker.stuck:
         flush_streams()
