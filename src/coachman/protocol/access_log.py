@@ -64,8 +64,8 @@ class CommonFormatter:
         request = f"{method} {target} {protocol}"
         # One look at all that the client has a say in.
         if _UNSAFE.search(f"{peer}{request}{referer}{agent}{request_id}") is not None:
-            peer, request, request_id = _escaped(peer), _escaped(request), _escaped(request_id)
-            referer, agent = _escaped(referer), _escaped(agent)
+            peer, request, request_id = escaped(peer), escaped(request), escaped(request_id)
+            referer, agent = escaped(referer), escaped(agent)
         named = f' "{referer or "-"}" "{agent or "-"}"' if self._combined else ""
         return (
             f'{peer or "-"} - - {moment} "{request}" {status or "-"} {size or "-"}{named} '
@@ -128,7 +128,8 @@ FORMATTERS: Final[Mapping[str, Callable[[int], Formatter]]] = {
 """What makes a formatter for a worker with this pid, by the name under which it is configured."""
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return `text` as it may stand in a line, whoever wrote it."""
     return _UNSAFE.sub(_escape, text)
 
 

@@ -54,14 +54,14 @@ class StaticFiles:
     """The folders that are served, each below its prefix. May be used by several threads at the same time."""
 
     def __init__(
-        self, mounts: Sequence[Mount], *, follow_symlinks: bool = False, max_age: int | None = None
+        self, mounts: Sequence[Mount], *, follow_symlinks: bool = False, max_age: float | None = None
     ) -> None:
         """`max_age`: seconds for which clients may use a file without asking again; None: nothing is said."""
         self._mounts = Mounts(mounts)
         self.starts: Final = self._mounts.starts
         """What a target begins with that may be one of ours: `target.startswith(starts)` says so quickly."""
         self._follow_symlinks = follow_symlinks
-        self._cache_control = "" if max_age is None else f"public, max-age={max_age}"
+        self._cache_control = "" if max_age is None else f"public, max-age={max_age:.0f}"
         # Nobody can have put into a file what this process has just made up.
         self._boundary = os.urandom(16).hex()
 
