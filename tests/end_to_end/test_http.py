@@ -237,7 +237,7 @@ def test_an_offer_to_speak_another_protocol_is_declined(client: RawClient, body:
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_an_offer_on_a_connection_that_is_to_be_closed_is_declined(client: RawClient, version: str) -> None:
-    client.send(f"POST / HTTP/{version}\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n".encode())
+    client.send(f"POST / HTTP/{version}\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n".encode())
     client.send(b"Content-Length: 5\r\n\r\n")
     client.send(b"hello")
     assert told(client.answer())["body"] == "hello"
@@ -245,7 +245,7 @@ def test_an_offer_on_a_connection_that_is_to_be_closed_is_declined(client: RawCl
 
 
 def test_a_thousand_such_offers_in_one_piece_are_declined(client: RawClient) -> None:
-    offer = b"HEAD /no-content HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    offer = b"HEAD /no-content HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
     client.send(offer * 1000)
     assert {client.answer(bodyless=True).status for _ in range(1000)} == {204}
 

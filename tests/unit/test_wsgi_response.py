@@ -7,7 +7,7 @@ from coachman.worker.wsgi.response import ApplicationFault, Headers, Response
 
 def response(
     *,
-    method: bytes = b"GET",
+    method: str = "GET",
     version: str = "1.1",
     status: str = "200 OK",
     headers: Headers | None = None,
@@ -69,7 +69,7 @@ def test_parts_that_turn_out_empty_are_a_body_of_length_0() -> None:
 
 @pytest.mark.parametrize("parts", [True, False])
 def test_head_has_the_headers_and_no_body(parts: bool) -> None:
-    made = response(method=b"HEAD", headers=[("Content-Length", "5")])
+    made = response(method="HEAD", headers=[("Content-Length", "5")])
     data = made.part(b"hello") + made.end() if parts else made.whole(b"hello")
     assert split(data)[1]["Content-Length"] == "5"
     assert split(data)[2] == b""
@@ -117,7 +117,7 @@ def test_a_malformed_head_is_the_applications_fault(status: str, headers: Header
 
 
 def test_a_response_that_was_never_started_is_a_fault() -> None:
-    made = Response(method=b"GET", version="1.1", keep_alive=True, send=lambda _data: None)
+    made = Response(method="GET", version="1.1", keep_alive=True, send=lambda _data: None)
     with pytest.raises(ApplicationFault, match="before it called"):
         made.whole(b"x")
 
@@ -154,7 +154,7 @@ def test_exc_info_is_raised_once_the_head_is_sent() -> None:
 
 def test_write_sends_before_the_iterable() -> None:
     sent: list[bytes] = []
-    made = Response(method=b"GET", version="1.1", keep_alive=True, send=sent.append)
+    made = Response(method="GET", version="1.1", keep_alive=True, send=sent.append)
     write = made.start("200 OK", [])
     write(b"one")
     assert split(b"".join(sent))[2] == b"3\r\none\r\n"

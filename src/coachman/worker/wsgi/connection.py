@@ -169,8 +169,8 @@ class Connection:
         self._request = request
         response = self._response = Response(
             method=request.method,
-            version=request.version,
-            keep_alive=request.keep_alive,
+            version=request.fields.version,
+            keep_alive=request.fields.keep_alive,
             send=self._write,
         )
         try:
@@ -184,9 +184,6 @@ class Connection:
             else:
                 self._source = result
                 self._blocks = iter(result)
-        except BadRequest as refusal:
-            self._end_request()
-            self._refuse(refusal)
         except BaseException as error:  # the application's own code, which ends nothing but its request
             self._fail(error)
 
@@ -232,7 +229,7 @@ class Connection:
         self._end_request()
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
-        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == b"HEAD"))
+        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
 
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
@@ -285,9 +282,7 @@ class Connection:
         request = self._request
         subject = ""
         if request is not None:
-            subject = (
-                f"{request.method.decode()} {request.target.decode('latin-1')} from {self._describe_peer()}: "
-            )
+            subject = f"{request.method} {request.target} from {self._describe_peer()}: "
         complain(subject + what)
 
 

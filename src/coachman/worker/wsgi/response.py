@@ -72,9 +72,7 @@ class Response:
         "version",
     )
 
-    def __init__(
-        self, *, method: bytes, version: str, keep_alive: bool, send: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, *, method: str, version: str, keep_alive: bool, send: Callable[[bytes], None]) -> None:
         self.version = version
         self.keep_alive = keep_alive
         """Whether the connection can carry a further request; final once the head is made."""
@@ -82,7 +80,7 @@ class Response:
         self.fault = ""
         """What was wrong with the body's length, if anything was; "" otherwise."""
         self._send = send
-        self._bodyless = method == b"HEAD"
+        self._bodyless = method == "HEAD"
         self._status = ""
         self._headers: Headers = []
         self._chunked = False
