@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
-from coachman.worker.asgi.late_answer import BODY
+from coachman.worker.late_answer import LATE_BODY as BODY
 from coachman.worker.asgi.serviced import Application, ServicedApplication
 from coachman.worker.asgi.static_sending import BLOCK_SIZE
 from coachman.worker.services import Services, make_services

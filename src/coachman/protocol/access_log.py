@@ -20,6 +20,7 @@ class Access(NamedTuple):
     peer: str
     """The client's address; "" for one on a unix socket."""
     method: str
+    """"" where no request could be made out of what was sent, and then `target` and `protocol` as well."""
     target: str
     protocol: str
     """`HTTP/1.1`, for example."""
@@ -61,7 +62,7 @@ class CommonFormatter:
             moment = _in_log(second)
             self._time = (second, moment)  # in one step: other threads see the old pair or this one
         peer, method, target, protocol, status, size, duration_ns, referer, agent, request_id = access
-        request = f"{method} {target} {protocol}"
+        request = f"{method} {target} {protocol}" if method else "-"
         # One look at all that the client has a say in.
         if _UNSAFE.search(f"{peer}{request}{referer}{agent}{request_id}") is not None:
             peer, request, request_id = escaped(peer), escaped(request), escaped(request_id)
@@ -78,9 +79,9 @@ class _Object(msgspec.Struct):
 
     time: str
     peer: str | None
-    method: str
-    target: str
-    protocol: str
+    method: str | None
+    target: str | None
+    protocol: str | None
     status: int | None
     bytes: int
     duration: float
@@ -104,9 +105,9 @@ class JsonFormatter:
                 _Object(
                     time=f"{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
                     peer=access.peer or None,
-                    method=_shown(access.method),
-                    target=_shown(access.target),
-                    protocol=_shown(access.protocol),
+                    method=_shown(access.method) or None,
+                    target=_shown(access.target) or None,
+                    protocol=_shown(access.protocol) or None,
                     status=access.status or None,
                     bytes=access.size,
                     duration=access.duration_ns // 1000 / 1e6,

@@ -34,7 +34,7 @@ class Inspector:
         """Take over `stacks`. `request_timeout`: seconds that the application may take; 0: any."""
         self.loop: asyncio.AbstractEventLoop | None = None
         """The loop whose tasks are shown as well."""
-        self.watchdog = Watchdog(request_timeout, self._tell_timed_out) if request_timeout else None
+        self.watchdog = Watchdog(request_timeout, self._answer_timed_out) if request_timeout else None
         """To be told of what is in the application; None where nothing is timed."""
         self._stacks = stacks
         self._tell: Tell | None = None
@@ -67,14 +67,14 @@ class Inspector:
             notes[thread] = f"for {seconds:.1f} s in {request.describe_request()[:LONGEST_LINE]}"
         self._say((control.DUMPED,), self._text(notes))
 
-    def _tell_timed_out(self, request: Watched, since: float, thread: int) -> None:
-        """Show where the request is, answer it, and have the worker replaced. In the watchdog's thread."""
+    def _answer_timed_out(self, request: Watched, since: float, thread: int) -> Callable[[], None]:
+        """Answer a request; return what has the worker replaced. In the watchdog's thread."""
         line = request.describe_request()[:LONGEST_LINE]
         # Before anything else happens: the stacks are to show what takes the time.
         text = self._text({thread: f"in {line}"})
-        answered = request.answer_late()
-        seconds = time.monotonic() - since
-        self._say((control.TIMED_OUT, f"{seconds:.3f}", "504" if answered else "", line), text)
+        status = "504" if request.answer_late() else ""
+        message = (control.TIMED_OUT, f"{time.monotonic() - since:.3f}", status, line)
+        return lambda: self._say(message, text)
 
     def _text(self, notes: dict[int, str]) -> str:
         if self.loop is not None:

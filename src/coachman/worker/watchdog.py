@@ -27,8 +27,11 @@ class Watched(Protocol):
         """
 
 
-OnTimedOut: TypeAlias = Callable[[Watched, float, int], None]
-"""Called with a request, when it began, in monotonic seconds, and the identifier of its thread."""
+OnTimedOut: TypeAlias = Callable[[Watched, float, int], Callable[[], None]]
+"""Called with a request, when it began, in monotonic seconds, and the identifier of its thread; answers it.
+
+What it returns is called later, when nobody waits for it any more.
+"""
 
 
 class Watchdog:
@@ -43,6 +46,8 @@ class Watchdog:
         self._timeout = timeout
         self._on_timed_out = on_timed_out
         self._running: dict[Watched, tuple[float, int]] = {}
+        self._answering = threading.Lock()
+        """Held while a request is the watchdog's and not answered yet."""
         self._parked = False
         """The thread sleeps until it is woken, because there is nothing to watch."""
         self._wake = threading.Event()
@@ -62,6 +67,11 @@ class Watchdog:
     def ended(self, request: Watched) -> bool:
         """Time `request` no longer; return False where its time was up, and it is the watchdog's."""
         return self._running.pop(request, None) is not None
+
+    def settle(self) -> None:
+        """Wait until every request that the watchdog has got is answered; its connection may be used then."""
+        with self._answering:
+            pass
 
     def running(self) -> list[tuple[Watched, float, int]]:
         """Return what is timed at this moment, since when, and in which thread."""
@@ -91,12 +101,16 @@ class Watchdog:
         for request, since, thread in self.running():
             if now - since < self._timeout:
                 oldest = since if oldest is None else min(oldest, since)
-            elif self._running.pop(request, None) is not None:
-                self._deal_with(request, since, thread)
+            else:
+                self._take(request, since, thread)
         return None if oldest is None else max(0.0, oldest + self._timeout - time.monotonic())
 
-    def _deal_with(self, request: Watched, since: float, thread: int) -> None:
+    def _take(self, request: Watched, since: float, thread: int) -> None:
         try:
-            self._on_timed_out(request, since, thread)
+            with self._answering:  # before it is ours: who finds that it is must wait
+                if self._running.pop(request, None) is None:
+                    return
+                tell = self._on_timed_out(request, since, thread)
+            tell()
         except Exception as error:  # what is shown of the application's threads may be anything
             complain(f"a request that takes too long could not be reported: {error!r}")

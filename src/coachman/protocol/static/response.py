@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
 from coachman.protocol.static.conditions import Validators, Verdict, entity_tag, evaluate, range_applies
@@ -12,18 +12,17 @@ from coachman.protocol.static.types import may_be_compressed, media_type
 Headers: TypeAlias = list[tuple[str, str]]
 
 ALLOWED: Final = "GET, HEAD"
-_DECIDING: Final = {
-    name.encode(): name
-    for name in (
-        "accept-encoding",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "range",
-    )
-}
+_DECIDING: Final = (
+    "accept-encoding",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+)
+_AS_BYTES: Final = {name.encode(): name for name in _DECIDING}
+_IN_CGI: Final = {"HTTP_" + name.upper().replace("-", "_"): name for name in _DECIDING}
 
 
 class FileFacts(NamedTuple):
@@ -46,14 +45,19 @@ class StaticResponse(NamedTuple):
 
 
 def deciding_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Pick out the headers that decide about the answer, names in lower case; repeated ones are joined."""
+    """Pick out the headers that decide about the answer, from those of an ASGI scope; repeated ones joined."""
     found: dict[str, str] = {}
     for name, value in headers:
-        key = _DECIDING.get(name) or _DECIDING.get(name.lower())
+        key = _AS_BYTES.get(name)
         if key is not None:
-            text = value.decode("latin-1").strip(" \t")
+            text = value.decode("latin-1")
             found[key] = f"{found[key]}, {text}" if key in found else text
     return found
+
+
+def deciding_fields(fields: Mapping[str, str]) -> dict[str, str]:
+    """Pick out the headers that decide about the answer, from fields under their names in CGI."""
+    return {_IN_CGI[name]: fields[name] for name in _IN_CGI.keys() & fields.keys()}
 
 
 def respond(
@@ -68,7 +72,7 @@ def respond(
 ) -> StaticResponse:
     """Decide the answer to `method` for the file at `path`.
 
-    `headers` are those of `deciding_headers`; `now` is in seconds since the epoch; `boundary` must not
+    `headers` are those of `deciding_headers` or `deciding_fields`; `now` is in seconds since the epoch; `boundary` must not
     occur in the file, and separates the parts where several ranges are asked for.
     """
     if method not in ("GET", "HEAD"):

@@ -9,21 +9,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
+from coachman.worker.late_answer import LATE_ANSWER, LATE_BODY, LATE_FIELDS
+
 LOOP_SECONDS: Final = 1.0
 """How long the loop may take to send the answer; then it is what is stuck, and does nothing else either."""
-
-BODY: Final = b"504 Gateway Timeout\n"
-_HEADERS: Final = (
-    (b"content-type", b"text/plain"),
-    (b"content-length", str(len(BODY)).encode()),
-    (b"connection", b"close"),
-)
-RAW: Final = (
-    b"HTTP/1.1 504 Gateway Timeout\r\n"
-    + b"".join(name + b": " + value + b"\r\n" for name, value in _HEADERS)
-    + b"\r\n"
-    + BODY
-)
 
 
 def answer_late(
@@ -41,8 +30,8 @@ def answer_late(
         if not turn:
             return False
         turn.pop()
-        await send({"type": "http.response.start", "status": 504, "headers": list(_HEADERS)})
-        await send({"type": "http.response.body", "body": BODY})
+        await send({"type": "http.response.start", "status": 504, "headers": list(LATE_FIELDS)})
+        await send({"type": "http.response.body", "body": LATE_BODY})
         return True
 
     try:
@@ -69,7 +58,7 @@ def _write_past_the_loop(receive: Any) -> bool:
         return False  # an earlier answer is on its way, and must not be cut in two
     sock = transport.get_extra_info("socket")
     try:
-        os.write(sock.fileno(), RAW)
+        os.write(sock.fileno(), LATE_ANSWER)
     except OSError:
         return False
     with suppress(OSError):

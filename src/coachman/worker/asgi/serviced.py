@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from coachman.protocol.access_log import Access, escaped
 from coachman.protocol.request_ids import HEADER
+from coachman.protocol.static.response import deciding_headers
 from coachman.worker.asgi.late_answer import answer_late
 from coachman.worker.asgi.static_sending import send_static
 from coachman.worker.services import Services
@@ -45,9 +46,9 @@ class ServicedApplication:
 
     async def _serve(self, exchange: Exchange) -> None:
         scope, static = exchange.scope, self._services.static
-        if static is not None and scope["raw_path"].startswith(static.starts):
+        if static is not None and scope["raw_path"].startswith(static.starts_in_bytes):
             target = _target_of(scope)
-            answer = static.answer(scope["method"], target, scope["headers"])
+            answer = static.answer(scope["method"], target, deciding_headers(scope["headers"]))
             if answer is not None:
                 await send_static(answer, exchange.receive, exchange.send)
                 return

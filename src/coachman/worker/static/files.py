@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from coachman.protocol.static.encodings import Coding, acceptable
@@ -14,7 +14,6 @@ from coachman.protocol.static.paths import Mount, Mounts, Place, with_slash
 from coachman.protocol.static.response import (
     FileFacts,
     StaticResponse,
-    deciding_headers,
     plain_response,
     redirect_to,
     respond,
@@ -58,17 +57,19 @@ class StaticFiles:
     ) -> None:
         """`max_age`: seconds for which clients may use a file without asking again; None: nothing is said."""
         self._mounts = Mounts(mounts)
-        self.starts: Final = self._mounts.starts
+        self.starts: Final = tuple(start.decode("ascii") for start in self._mounts.starts)
         """What a target begins with that may be one of ours: `target.startswith(starts)` says so quickly."""
+        self.starts_in_bytes: Final = self._mounts.starts
         self._follow_symlinks = follow_symlinks
         self._cache_control = "" if max_age is None else f"public, max-age={max_age:.0f}"
         # Nobody can have put into a file what this process has just made up.
         self._boundary = os.urandom(16).hex()
 
-    def answer(
-        self, method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]]
-    ) -> StaticAnswer | None:
-        """Return the answer to a request, or None where there is no such file: it is for the application."""
+    def answer(self, method: str, target: bytes, headers: dict[str, str]) -> StaticAnswer | None:
+        """Return the answer to a request, or None where there is no such file: it is for the application.
+
+        `headers` are those that decide, by `coachman.protocol.static.response`.
+        """
         place = self._mounts.find(target)
         if place is None:
             return None
@@ -76,7 +77,7 @@ class StaticFiles:
             # Opened anew for each request: a build may have put another folder in its place.
             root = os.open(place.folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                return self._answer(root, place, method, target, deciding_headers(headers))
+                return self._answer(root, place, method, target, headers)
             finally:
                 os.close(root)
         except OSError as error:

@@ -41,8 +41,14 @@ class Engine:
     `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers.
     """
 
-    def __init__(self, application: Application, *, threads: int = 1) -> None:
+    def __init__(
+        self, application: Application, *, threads: int = 1, services: Services | None = None
+    ) -> None:
         self.application = application
+        self.services = services
+        self._connection_type: type[Connection] = Connection
+        if services is not None:
+            self._use(services)
         self.threads = threads
         self.cells = private_cells()
         """This worker's slot of the scoreboard."""
@@ -126,6 +132,8 @@ class Engine:
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler(events)
+            if self.at_end_of_turn is not None:
+                self.at_end_of_turn()
         return not self._connections
 
     def close(self, timeout: float = 1.0) -> bool:
@@ -179,6 +187,17 @@ class Engine:
 
     # The loop's own.
 
+    def _use(self, services: Services) -> None:
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+
+        self._connection_type = ServicedConnection
+        access_log = services.access_log
+        if access_log is not None:
+            self.application = with_request_ids(self.application)
+            self.at_end_of_turn = access_log.flush
+            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
+
     def _accept(self, listener: socket.socket) -> None:
         # One at a time: what is left wakes the sibling workers as well.
         try:
@@ -197,7 +216,7 @@ class Engine:
         if listener.family != socket.AF_UNIX:
             here = sock.getsockname()
             server, peer = (here[0], str(here[1])), (address[0], str(address[1]))
-        connection = Connection(self, sock, base_environ(server=server, peer=peer, threads=self.threads))
+        connection = self._connection_type(self, sock, base_environ(server=server, peer=peer, threads=self.threads))
         fd = connection.fd
         self._connections[fd] = connection
         self._handlers[fd] = connection.on_event
