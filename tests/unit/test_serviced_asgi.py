@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
-from coachman.worker.late_answer import LATE_BODY as BODY
 from coachman.worker.asgi.serviced import Application, ServicedApplication
 from coachman.worker.asgi.static_sending import BLOCK_SIZE
+from coachman.worker.late_answer import LATE_BODY as BODY
 from coachman.worker.services import Services, make_services
 from coachman.worker.watchdog import Watchdog, Watched
 
@@ -210,9 +210,10 @@ def test_a_websocket_has_a_line_when_it_ends(log: tuple[Services, int]) -> None:
 def timing(seconds: float) -> tuple[Services, Watchdog, queue.Queue[bool]]:
     answers: queue.Queue[bool] = queue.Queue()
 
-    def on_timed_out(request: Watched, since: float, thread: int) -> None:
+    def on_timed_out(request: Watched, since: float, thread: int) -> Callable[[], None]:
         assert request.describe_request() == "GET / from 127.0.0.1"
-        answers.put(request.answer_late())
+        answered = request.answer_late()
+        return lambda: answers.put(answered)
 
     watchdog = Watchdog(seconds, on_timed_out)
     services = make_services(WorkerConfig(), watchdog, lambda fd: None)

@@ -45,8 +45,8 @@ def ask(public: Path) -> Ask:
     files = StaticFiles([make_mount("/assets", os.fsencode(public))], max_age=60)
 
     def ask(path: str, method: str = "GET", **headers: str) -> Got | None:
-        pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-        answer = files.answer(method, b"/assets" + path.encode(), pairs)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = files.answer(method, b"/assets" + path.encode(), given)
         return None if answer is None else Got(answer)
 
     return ask
@@ -136,12 +136,12 @@ def test_symbolic_links_are_followed_where_that_is_set(public: Path, tmp_path: P
     (public / "out").symlink_to("../secret")
     mounts = [make_mount("/", os.fsencode(public))]
     strict, following = StaticFiles(mounts), StaticFiles(mounts, follow_symlinks=True)
-    assert strict.answer("GET", b"/link.js", []) is None
-    answer = following.answer("GET", b"/link.js", [])
+    assert strict.answer("GET", b"/link.js", {}) is None
+    answer = following.answer("GET", b"/link.js", {})
     assert answer is not None
     assert Got(answer).body == b"plain"
-    assert strict.answer("GET", b"/out", []) is None
-    assert following.answer("GET", b"/out", []) is None
+    assert strict.answer("GET", b"/out", {}) is None
+    assert following.answer("GET", b"/out", {}) is None
 
 
 def test_a_folder_that_was_built_anew_is_served_at_once(ask: Ask, public: Path) -> None:

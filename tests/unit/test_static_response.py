@@ -6,7 +6,13 @@ import pytest
 
 from coachman.protocol.static.encodings import acceptable
 from coachman.protocol.static.ranges import Span
-from coachman.protocol.static.response import FileFacts, StaticResponse, deciding_headers, respond
+from coachman.protocol.static.response import (
+    FileFacts,
+    StaticResponse,
+    deciding_fields,
+    deciding_headers,
+    respond,
+)
 from coachman.protocol.static.types import may_be_compressed, media_type
 
 NOW = 1_700_000_000.0
@@ -135,12 +141,15 @@ def test_how_long_to_cache_is_said_where_it_is_set() -> None:
 
 def test_only_headers_that_decide_are_picked_out() -> None:
     headers = [
-        (b"Host", b"x"),
-        (b"RANGE", b"bytes=0-1 "),
+        (b"host", b"x"),
+        (b"range", b"bytes=0-1"),
         (b"if-none-match", b'"a"'),
-        (b"If-None-Match", b'"b"'),
+        (b"if-none-match", b'"b"'),
     ]
-    assert deciding_headers(headers) == {"range": "bytes=0-1", "if-none-match": '"a", "b"'}
+    found = {"range": "bytes=0-1", "if-none-match": '"a", "b"'}
+    assert deciding_headers(headers) == found
+    fields = {"HTTP_HOST": "x", "HTTP_RANGE": "bytes=0-1", "HTTP_IF_NONE_MATCH": '"a", "b"'}
+    assert deciding_fields(fields) == found
 
 
 @pytest.mark.parametrize(

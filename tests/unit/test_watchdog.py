@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
 
@@ -30,8 +31,8 @@ class Expired:
     def __init__(self) -> None:
         self.queue: queue.Queue[tuple[Watched, int]] = queue.Queue()
 
-    def __call__(self, request: Watched, since: float, thread: int) -> None:
-        self.queue.put((request, thread))
+    def __call__(self, request: Watched, since: float, thread: int) -> Callable[[], None]:
+        return lambda: self.queue.put((request, thread))
 
     def next(self) -> tuple[Watched, int]:
         return self.queue.get(timeout=TIMEOUT)
@@ -97,10 +98,36 @@ def test_either_the_request_or_the_watchdog_gets_it() -> None:
     assert ours + theirs == 3000
 
 
+def test_who_comes_too_late_can_wait_until_the_request_is_answered() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    answered: list[bool] = []
+
+    def on_timed_out(request: Watched, since: float, thread: int) -> Callable[[], None]:
+        entered.set()
+        leave.wait(TIMEOUT)
+        answered.append(request.answer_late())
+        return lambda: None
+
+    watchdog = Watchdog(0.01, on_timed_out)
+    watchdog.start()
+    try:
+        watchdog.began(request := Request())
+        assert entered.wait(TIMEOUT)
+        assert not watchdog.ended(request)
+        waiting = threading.Thread(target=watchdog.settle)
+        waiting.start()
+        assert waiting.is_alive()
+        leave.set()
+        waiting.join(TIMEOUT)
+        assert answered == [True]
+    finally:
+        watchdog.close()
+
+
 def test_an_error_while_reporting_does_not_end_the_watch(capsys: pytest.CaptureFixture[str]) -> None:
     seen: queue.Queue[Watched] = queue.Queue()
 
-    def fail(request: Watched, since: float, thread: int) -> None:
+    def fail(request: Watched, since: float, thread: int) -> NoReturn:
         seen.put(request)
         raise LookupError("oh")
 

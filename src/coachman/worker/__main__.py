@@ -25,6 +25,7 @@ from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.preloader import Preloader
 from coachman.worker.reporter import Reporter
+from coachman.worker.services import make_services
 from coachman.worker.stacks import SIGNAL, StackWriter
 from coachman.worker.start import StartReported, explained
 from coachman.worker.streams import flush_streams
@@ -140,8 +141,13 @@ def work(stage: Stage, application: Application) -> int:
         stage.wrapper.ready([AdvertisedSocket("main", address, "http", threads)])
 
     inspector = Inspector(stage.stacks, config.request_timeout)
-    worker = Worker(Engine(application, threads=threads), on_listening, inspector=inspector)
+    services = make_services(
+        config, inspector.watchdog, lambda fd: hand_over(fd, stage.control, control.ACCESS)
+    )
+    worker = Worker(Engine(application, config, services), on_listening, inspector=inspector)
     worker.start_synchronously(stage.control)
+    if services is not None:
+        services.close()
     if worker.stuck:
         flush_streams()
         os._exit(0)  # the interpreter would wait for the threads

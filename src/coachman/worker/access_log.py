@@ -58,6 +58,8 @@ class AccessLog:
 
     def flush(self) -> bool:
         """Write what the pipe takes; return whether nothing is left."""
+        if not self.waiting:
+            return True
         with self._lock:
             stuck = bool(self._rest)
             done = self._write()

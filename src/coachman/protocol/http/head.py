@@ -44,8 +44,8 @@ class HeadBounds(NamedTuple):
 
     request_line: int = 8190
     """Bytes of the request line."""
-    header_size: int = 65536
-    """Bytes of the request line and all fields together."""
+    header_size: int = 64 * 1024
+    """Bytes of all fields together."""
     header_count: int = 100
     """Fields."""
 
@@ -143,7 +143,7 @@ class HeadReader:
                 fields = FieldBlock(block.decode("latin-1"), "1.0" if minor == b"0" else "1.1", bounds)
                 if len(block) <= REMEMBERED:
                     self._block, self._minor, self._fields = block, minor, fields
-            if end - start > bounds.header_size:
+            if end - after > bounds.header_size:
                 raise _too_large(bounds)
             head = RequestHead(method.decode("ascii"), target.decode("latin-1"), fields, end)
             if target[0] != 0x2F or method == b"CONNECT":
@@ -161,17 +161,17 @@ def check_begun(data: bytes, looked_at: int, bounds: HeadBounds) -> int:
     The first `looked_at` bytes were looked at before. Returns what is to be passed for it when there is more.
     Raises `BadRequest`.
     """
+    first = data.find(b"\n") + 1
+    if first == 0:
+        if len(data) > bounds.request_line:
+            raise _too_long(bounds)
+        check_begun_request_line(data[:BEGINNING].decode("latin-1"))
+        return 0
     if looked_at == 0:
-        end = data.find(b"\n") + 1
-        if end == 0:
-            if len(data) > bounds.request_line:
-                raise _too_long(bounds)
-            check_begun_request_line(data[:BEGINNING].decode("latin-1"))
-            return 0
-        if end > bounds.request_line or not REQUEST_LINE.match(data):
-            raise _refused_line(data[:end].decode("latin-1"), bounds)
-        looked_at = end
-    if len(data) > bounds.header_size:
+        if first > bounds.request_line or not REQUEST_LINE.match(data):
+            raise _refused_line(data[:first].decode("latin-1"), bounds)
+        looked_at = first
+    if len(data) - first > bounds.header_size:
         raise _too_large(bounds)
     end = data.rfind(b"\n") + 1
     if end > looked_at:

@@ -45,7 +45,7 @@ class StaticResponse(NamedTuple):
 
 
 def deciding_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Pick out the headers that decide about the answer, from those of an ASGI scope; repeated ones joined."""
+    """Pick out the headers that decide about the answer from those of an ASGI scope; join repeated ones."""
     found: dict[str, str] = {}
     for name, value in headers:
         key = _AS_BYTES.get(name)
@@ -72,8 +72,8 @@ def respond(
 ) -> StaticResponse:
     """Decide the answer to `method` for the file at `path`.
 
-    `headers` are those of `deciding_headers` or `deciding_fields`; `now` is in seconds since the epoch; `boundary` must not
-    occur in the file, and separates the parts where several ranges are asked for.
+    `headers` are those of `deciding_headers` or `deciding_fields`; `now` is in seconds since the epoch;
+    `boundary` must not occur in the file, and separates the parts where several ranges are asked for.
     """
     if method not in ("GET", "HEAD"):
         return plain_response("405 Method Not Allowed", [("Allow", ALLOWED)])

@@ -6,9 +6,6 @@ import socket
 from collections import deque
 from select import POLLOUT, poll
 
-WRITE_TIMEOUT_SECONDS = 60.0
-"""How long a thread that is bound to a response waits for its peer to take some of it."""
-
 
 class ClientGone(ConnectionError):
     """The peer closed the connection or took nothing for too long; `write()` raises it to the application."""
@@ -17,10 +14,12 @@ class ClientGone(ConnectionError):
 class Outbox:
     """Sends bytes on a non-blocking socket, in order, and keeps what the kernel does not take at once."""
 
-    __slots__ = ("_socket", "gone", "pending", "sent_this_turn")
+    __slots__ = ("_socket", "_timeout", "gone", "pending", "sent_this_turn")
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
+        """`timeout`: seconds for which a thread waits until the peer takes some of it; 0: for ever."""
         self._socket = sock
+        self._timeout = timeout
         self.pending: deque[bytes | memoryview] = deque()
         """What the kernel has not taken yet."""
         self.gone = False
@@ -67,7 +66,7 @@ class Outbox:
         writable = poll()
         writable.register(self._socket, POLLOUT)
         while not self.flush():
-            if not writable.poll(WRITE_TIMEOUT_SECONDS * 1000):
+            if not writable.poll(self._timeout * 1000 if self._timeout else None):
                 self.give_up()
         if self.gone:
             raise ClientGone("the client takes no more of the response")

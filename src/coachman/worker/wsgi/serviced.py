@@ -19,7 +19,7 @@ from coachman.protocol.static.response import deciding_fields
 from coachman.worker.late_answer import LATE_ANSWER, LATE_HEAD
 from coachman.worker.services import Services
 from coachman.worker.static.files import StaticAnswer
-from coachman.worker.wsgi.connection import Connection
+from coachman.worker.wsgi.connection import LINGER_SIZE, Connection
 from coachman.worker.wsgi.environ import Environ
 from coachman.worker.wsgi.file_outbox import FileOutbox, FileSpan
 from coachman.worker.wsgi.request import BadRequest, Request
@@ -60,6 +60,14 @@ class ServicedConnection(Connection):
     def has_requests(self) -> bool:
         """True where a request waits that is for the application: a thread is needed then."""
         return any(self._static_answer(request) is None for request in self._parser.complete)
+
+    def pump(self) -> None:
+        """Do all that can be done at once."""
+        super().pump()
+        # Only what is the same for all connections may be looked at from here on.
+        access_log = self._services.access_log
+        if access_log is not None and self._engine.oneshot:
+            access_log.flush()  # in a thread of the pool, for which the loop's turn does not end
 
     def close(self) -> None:
         """Close the connection and everything that belongs to its requests."""
@@ -131,7 +139,10 @@ class ServicedConnection(Connection):
 
     def _send_static(self, request: Request, answer: StaticAnswer) -> None:
         self._request = request
-        keep_alive = self._keep_alive(request) and not self._engine.draining
+        keep_alive = request.fields.keep_alive and not self._engine.draining
+        self._requests_left -= 1
+        if self._requests_left == 0:
+            keep_alive, self._linger_left = False, LINGER_SIZE
         # As for HEAD, because `response` is to make the head only: what follows is not in its hands.
         response = Response(
             method="HEAD", version=request.fields.version, keep_alive=keep_alive, send=self._out.send
