@@ -81,8 +81,9 @@ def test_each_of_several_requests_has_its_own_time() -> None:
         first, second, quick = Request(), Request(), Request()
         for request in (first, quick, second):
             watchdog.began(request)
-        assert watchdog.ended(quick)
-        assert {expired.next()[0], expired.next()[0]} == {first, second}
+        in_time = watchdog.ended(quick)  # unless this machine is very busy
+        late = {first, second} if in_time else {first, second, quick}
+        assert {expired.next()[0] for _ in late} == late
         assert expired.queue.empty()
 
 
