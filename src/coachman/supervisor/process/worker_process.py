@@ -48,8 +48,9 @@ class WorkerProcess(ControlledProcess):
         self._scoreboard = scoreboard
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
-        self.on_timed_out: Callable[[float, str], None] | None = None
+        self.on_timed_out: Callable[[float, str], None] = lambda _seconds, _line: self._drain_late()
         """Called where a request has been in the application for too long: its seconds and its line."""
+        self._late_drain: asyncio.Task[None] | None = None
         self._dump: StackDump | None = None
 
     @property
@@ -81,7 +82,7 @@ class WorkerProcess(ControlledProcess):
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
 
-    async def dump(self) -> str:
+    async def stacks(self) -> str:
         """Return where its threads and asyncio tasks are, which goes to the log as well.
 
         "" where it cannot tell: because it is starting, has ended, or does not take a signal.
@@ -106,8 +107,12 @@ class WorkerProcess(ControlledProcess):
             f"{answered}" + ("" if stacks else ", and nothing is known of its stacks")
         )
         self._log_stacks(stacks)
-        if self.on_timed_out is not None:
-            self.on_timed_out(seconds, line)
+        self.on_timed_out(seconds, line)
+
+    def _drain_late(self) -> None:
+        """End the worker, unless that is under way; its slot is filled again then."""
+        if self._late_drain is None and self.state is State.READY:
+            self._late_drain = asyncio.create_task(self.drain())
 
     async def _receive(self, message: list[str]) -> None:
         match message:
