@@ -69,13 +69,15 @@ def test_what_is_dropped_is_counted_and_said(
 
 
 def test_the_end_waits_for_a_slow_reader_for_a_moment_only(
-    pipe: tuple[int, AccessLog], monkeypatch: pytest.MonkeyPatch
+    pipe: tuple[int, AccessLog], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(access_log, "CLOSING_SECONDS", 0.01)
-    _, log = pipe
+    read_end, log = pipe
     for _ in range(1000):
         log.add(ACCESS)
     log.close()
+    arrived = os.read(read_end, 1_000_000).count(b"\n")
+    assert f"{1000 - arrived} lines of the access log are lost" in capsys.readouterr().err
 
 
 def test_a_reader_that_is_gone_is_no_reason_to_keep_lines() -> None:

@@ -79,6 +79,8 @@ class AccessLog:
         poll.register(self.fd, select.POLLOUT)
         while not self.flush() and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
+        if lost := bytes(self._rest).count(b"\n") + len(self._lines) + self._dropped:
+            complain(f"{lost} lines of the access log are lost: the log is written too slowly")
         os.close(self.fd)
 
     def _write(self) -> bool:
