@@ -1,4 +1,5 @@
 import sys
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,15 @@ def test_a_wrong_length_ends_the_connection_and_is_told(parts: bool, declared: s
         ("200", []),
         ("200OK", []),
         ("two hundred", []),
+        ("\uff12\uff10\uff10 OK", []),
+        ("101 Switching Protocols", []),
+        ("999 OK", []),
+        ("200 O\x01K", []),
+        ("200 OK", [("X Y", "a")]),
+        ("200 OK", [("", "a")]),
+        ("200 OK", [("X:", "a")]),
+        ("200 OK", [("X", "a\x7f")]),
+        ("200 OK", [("X", "a\r\n b")]),
         ("200 OK\r\nX: y", []),
         ("200 OK", [("X", "a\r\nY: b")]),
         ("200 OK", [("X\n", "a")]),
@@ -114,6 +124,65 @@ def test_a_wrong_length_ends_the_connection_and_is_told(parts: bool, declared: s
 def test_a_malformed_head_is_the_applications_fault(status: str, headers: Headers) -> None:
     with pytest.raises(ApplicationFault):
         response(status=status, headers=headers).whole(b"x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "keep-alive",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "TE",
+        "Trailers",
+        "Transfer-Encoding",
+        "UPGRADE",
+    ],
+)
+def test_a_hop_by_hop_header_is_refused(name: str) -> None:
+    with pytest.raises(ApplicationFault, match="the server's to send"):
+        response(headers=[(name, "x")]).whole(b"x")
+
+
+@pytest.mark.parametrize("header", [("X", 1), ("X", b"a"), (b"X", "a"), (1, "a")])
+def test_a_header_that_is_no_string_is_refused(header: Any) -> None:
+    with pytest.raises((ApplicationFault, TypeError)):
+        response(headers=[header]).whole(b"x")
+
+
+def test_204_has_no_length_at_all() -> None:
+    made = response(status="204 No Content", headers=[("Content-Length", "0")])
+    assert "Content-Length" not in split(made.whole(b""))[1]
+    made = response(status="304 Not Modified", headers=[("Content-Length", "7")])
+    assert split(made.whole(b""))[1]["Content-Length"] == "7"
+    assert made.keep_alive
+
+
+def test_nothing_more_is_wanted_of_a_body_that_does_not_go_out() -> None:
+    bodyless, declared = response(method="HEAD"), response(headers=[("Content-Length", "2")])
+    over = [bodyless.over, declared.over]
+    for part in (b"x", b"yz"):
+        bodyless.part(part)
+        declared.part(part)
+        over += [bodyless.over, declared.over]
+    assert over == [False, False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "declared", "sent", "fault"),
+    [
+        ("GET", [], "10", 10, False),
+        ("GET", [("Content-Length", "4")], "4", 4, False),
+        ("GET", [("Content-Length", "12")], "12", 10, True),
+        ("HEAD", [], "10", 0, False),
+        ("HEAD", [("Content-Length", "12")], "12", 0, False),
+    ],
+)
+def test_a_file_has_its_length(method: str, headers: Headers, declared: str, sent: int, fault: bool) -> None:
+    made = response(method=method, headers=headers)
+    head, size = made.file_head(10)
+    assert (split(head)[1]["Content-Length"], size) == (declared, sent)
+    assert (bool(made.fault), made.keep_alive) == (fault, not fault)
 
 
 def test_a_response_that_was_never_started_is_a_fault() -> None:

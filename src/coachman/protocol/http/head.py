@@ -17,6 +17,7 @@ from coachman.protocol.http.fields import (
     TRANSFER_ENCODING,
     gather,
 )
+from coachman.protocol.http.forwarded import FORWARDED_FIELDS
 from coachman.protocol.http.grammar import (
     FIELD_LINE,
     REQUEST_LINE,
@@ -33,7 +34,7 @@ CHUNKED: Final = -1
 BEGINNING: Final = 256
 """Bytes of an unfinished request line that are looked at, to tell other protocols at once."""
 
-_CONCERNS_CONNECTION = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, EXPECT})
+_FOR_THE_SERVER = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, EXPECT}) | FORWARDED_FIELDS
 
 REMEMBERED: Final = 2048
 """Bytes of fields up to which they are remembered: an idle connection keeps them in memory."""
@@ -53,7 +54,7 @@ class HeadBounds(NamedTuple):
 class FieldBlock:
     """The fields of a head, with what they say about the message and the connection; not to be changed."""
 
-    __slots__ = ("expects_continue", "headers", "keep_alive", "length", "version")
+    __slots__ = ("expects_continue", "forwarded", "headers", "keep_alive", "length", "version")
 
     def __init__(self, text: str, version: str, bounds: HeadBounds) -> None:
         """Read the field lines in `text`, the empty line behind them included. Raises `BadRequest`."""
@@ -74,17 +75,20 @@ class FieldBlock:
         """Whether the connection can carry a further request, as far as the peer is concerned."""
         self.expects_continue = False
         """Whether the peer waits for `100 Continue` before it sends the body."""
+        self.forwarded = False
+        """Whether there is one of the fields that say for whom a proxy forwards the request."""
         host = headers.get(HOST)
         if host is None:
             if version == "1.1":
                 raise malformed("there is no Host field")
         elif not is_host(host):
             raise malformed("this is no host", host)
-        if not _CONCERNS_CONNECTION.isdisjoint(headers):
+        if not _FOR_THE_SERVER.isdisjoint(headers):
             self._interpret()
 
     def _interpret(self) -> None:
         headers = self.headers
+        self.forwarded = not FORWARDED_FIELDS.isdisjoint(headers)
         self.length = _body_length(headers, self.version)
         connection = headers.get(CONNECTION)
         if connection is not None:

@@ -15,9 +15,11 @@ from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from coachman.protocol.proxy_protocol import read_proxy_header
 from coachman.worker.complaints import complain
-from coachman.worker.wsgi.environ import Environ, build_environ
-from coachman.worker.wsgi.outbox import ClientGone, Outbox
+from coachman.worker.wsgi.environ import Environ, build_environ, proxied_environ
+from coachman.worker.wsgi.file_wrapper import FileWrapper
+from coachman.worker.wsgi.outbox import ClientGone, Outbox, PendingFile
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
 from coachman.worker.wsgi.response import Response, date_line
 from coachman.worker.wsgi.timeouts import Phase, Wait, deadline, overdue
@@ -47,6 +49,8 @@ class Connection:
         "_closing",
         "_engine",
         "_environ",
+        "_forwarded",
+        "_introduction",
         "_linger_left",
         "_out",
         "_parser",
@@ -68,6 +72,11 @@ class Connection:
         self.fd = sock.fileno()
         self._environ = environ
         """What the environments of all its requests have in common."""
+        trusted = engine.trusted.trusts(environ["REMOTE_ADDR"])
+        self._forwarded = engine.forwarded if trusted else None
+        """Reads what a proxy says of the client; None where the peer is not trusted."""
+        self._introduction: bytes | None = b"" if engine.proxy_protocol else None
+        """What has come of the PROXY protocol's header, while it is waited for."""
         self._parser = RequestParser(engine.head_bounds, engine.bounds.body_size)
         self._armed = EPOLLIN
         """What the loop waits for; 0 while a thread has the connection. The loop begins by itself."""
@@ -92,7 +101,7 @@ class Connection:
     @property
     def idle(self) -> bool:
         """True while the connection waits for the first byte of a request. Only the loop's thread may ask."""
-        return self._armed == EPOLLIN and self._parser.between_requests
+        return self._armed == EPOLLIN and self._parser.between_requests and not self._introduction
 
     def close_if_idle(self) -> None:
         """Close a connection on which nothing of a request has come. Only the loop's thread may call."""
@@ -117,7 +126,7 @@ class Connection:
         elif received is not None:
             phase = Phase.BODY
         else:
-            phase = Phase.IDLE if self._parser.between_requests else Phase.HEAD
+            phase = Phase.IDLE if self.idle else Phase.HEAD
         wait = Wait(phase, self._since, max(self._since, self._progress), received or 0)
         moment = deadline(wait, engine.bounds)
         if now < moment:
@@ -163,6 +172,8 @@ class Connection:
             return
         parser = self._parser
         try:
+            if self._introduction is not None:
+                data = self._take_introduction(data)
             parser.feed(data)
         except BadRequest as refusal:
             self._refusal = refusal
@@ -176,6 +187,22 @@ class Connection:
         else:
             self._note_progress()
             self._wait_for_more()
+
+    def _take_introduction(self, data: bytes) -> bytes:
+        """Let a proxy say who the client is, before the first request; return what follows that."""
+        assert self._introduction is not None
+        if self._forwarded is None:
+            raise BadRequest("400 Bad Request", "it is no trusted proxy, and the PROXY protocol is expected")
+        data = self._introduction + data
+        header = read_proxy_header(data)
+        if header is None:
+            self._introduction = data
+            return b""
+        self._introduction = None
+        self._environ = proxied_environ(self._environ, header)
+        if not self._engine.trusted.trusts(self._environ["REMOTE_ADDR"]):
+            self._forwarded = None
+        return data[header.size :]
 
     def _note_progress(self) -> None:
         """Remember when a part of a request came, and when it began."""
@@ -257,6 +284,7 @@ class Connection:
         """Close the connection and everything that belongs to its requests."""
         self._end_request()
         self._parser.close()
+        self._out.give_up()
         self._engine.forget(self)
         self.sock.close()
 
@@ -276,16 +304,25 @@ class Connection:
             send=self._write,
         )
         try:
-            environ = build_environ(self._environ, request)
+            environ = build_environ(self._environ, request, self._forwarded)
             result = engine.application(environ, response.start)
             if engine.draining:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
                 self._finish(response)
-            else:
-                self._source = result
+                return
+            self._source = result
+            file = _as_file(result) if type(result) is FileWrapper and not response.head_sent else None
+            if file is None:
                 self._blocks = iter(result)
+            else:
+                head, file.size = response.file_head(file.size)
+                self._out.send_with_file(head, file)
+                self._finish(response)
+        except BadRequest as refusal:
+            self._end_request()
+            self._refuse(refusal)
         except BaseException as error:  # the application's own code, which ends nothing but its request
             self._fail(error)
 
@@ -294,7 +331,7 @@ class Connection:
         assert response is not None
         assert blocks is not None
         try:
-            block = next(blocks, None)
+            block = None if response.over else next(blocks, None)
             if block is None:
                 self._blocks = None
                 self._out.send(response.end())
@@ -389,6 +426,15 @@ class Connection:
         if request is not None:
             subject = f"{request.method} {request.target} from {self._describe_peer()}: "
         complain(subject + what)
+
+
+def _as_file(wrapper: FileWrapper) -> PendingFile | None:
+    """Return what the kernel can send by itself; None where the file has to be read block by block."""
+    part = wrapper.part()
+    try:
+        return None if part is None else PendingFile(part)
+    except OSError:  # out of descriptors
+        return None
 
 
 def _without_own_frames(error: BaseException) -> BaseException:

@@ -22,7 +22,9 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
+from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
+from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.unix.scoreboard import private_cells
 from coachman.unix.standard_descriptors import above_standard
 from coachman.worker.complaints import complain
@@ -70,6 +72,9 @@ class Engine:
             bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
         )
         self.threads = threads = config.threads
+        self.trusted = TrustedPeers(config.trusted_proxies)
+        self.forwarded = ForwardedReader(self.trusted)
+        self.proxy_protocol = config.proxy_protocol
         self.cells = private_cells()
         """This worker's slot of the scoreboard."""
         self.oneshot = threads > 1
@@ -101,6 +106,9 @@ class Engine:
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
+        if listener.family != socket.AF_UNIX:
+            # Inherited by what is accepted: small blocks of a response go out when they are made.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listeners.append(listener)
         self._handlers[listener.fileno()] = lambda _events: self._accept(listener)
         self._watch(listener)

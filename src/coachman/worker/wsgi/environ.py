@@ -6,11 +6,13 @@ import sys
 from io import BytesIO
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
-from wsgiref.util import FileWrapper
 
 from coachman.protocol.http.fields import CONTENT_LENGTH, HOST, TRANSFER_ENCODING
+from coachman.protocol.http.forwarded import FORWARDED_FIELDS, ForwardedReader
 from coachman.protocol.http.head import CHUNKED
 from coachman.protocol.http.target import split_target
+from coachman.protocol.proxy_protocol import ProxyHeader
+from coachman.worker.wsgi.file_wrapper import FileWrapper
 from coachman.worker.wsgi.request import Request
 
 Environ: TypeAlias = dict[str, Any]
@@ -39,8 +41,24 @@ def base_environ(*, server: tuple[str, str], peer: tuple[str, str], threads: int
     }
 
 
-def build_environ(base: Environ, request: Request) -> Environ:
-    """Return the environment for `request`: a copy of `base` with the request's own part."""
+def proxied_environ(base: Environ, header: ProxyHeader) -> Environ:
+    """Return `base` for a connection of which a trusted proxy has told by the PROXY protocol."""
+    environ = base.copy()
+    if header.source is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = header.source
+    if header.destination is not None and header.destination.address:
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = header.destination
+    if header.tls:
+        environ["wsgi.url_scheme"] = "https"
+    return environ
+
+
+def build_environ(base: Environ, request: Request, forwarded: ForwardedReader | None = None) -> Environ:
+    """Return the environment for `request`: a copy of `base` with the request's own part.
+
+    `forwarded` reads what a proxy says of the client; None: the peer's word on that is not taken.
+    Raises `BadRequest` where a proxy's word cannot be understood.
+    """
     environ = base | request.fields.headers
     environ["REQUEST_METHOD"] = request.method
     environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.fields.version == "1.1" else "HTTP/1.0"
@@ -52,6 +70,8 @@ def build_environ(base: Environ, request: Request) -> Environ:
     if "%" in path:
         path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
     environ["PATH_INFO"] = path
+    if request.fields.forwarded:
+        _apply_forwarded(environ, forwarded)
     body = request.body
     if request.fields.length == CHUNKED:
         # The body is complete and unchunked by now; the application sees it as one of known length.
@@ -59,3 +79,18 @@ def build_environ(base: Environ, request: Request) -> Environ:
         environ[CONTENT_LENGTH] = "0" if body is None else str(body.size)
     environ["wsgi.input"] = BytesIO() if body is None else body.opened_at_start()
     return environ
+
+
+def _apply_forwarded(environ: Environ, reader: ForwardedReader | None) -> None:
+    if reader is None:
+        # Applications believe these fields. From a peer that nobody trusts, they are not for them to see.
+        for key in FORWARDED_FIELDS:
+            environ.pop(key, None)
+        return
+    origin = reader.read(environ)
+    if origin.address is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = origin.address, origin.port
+    if origin.scheme is not None:
+        environ["wsgi.url_scheme"] = origin.scheme
+    if origin.host is not None:
+        environ[HOST] = origin.host
