@@ -166,17 +166,15 @@ def test_a_file_that_shrinks_breaks_its_response_off(threads: int, files: Servic
         assert len(receive_all(client)) < len(CONTENT)
 
 
-def test_where_sendfile_is_of_no_use_files_are_read(
-    threads: int, files: Services, monkeypatch: pytest.MonkeyPatch
+def test_a_small_file_that_shrinks_ends_the_connection(
+    threads: int, files: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: object) -> int:
-        raise OSError(22, "Invalid argument")
-
-    monkeypatch.setattr("coachman.worker.wsgi.file_outbox.os.sendfile", refuse)
+    monkeypatch.setattr("coachman.worker.wsgi.serviced.os.pread", lambda fd, size, start: b"")
     with served(application, threads, services=files) as connect:
         client = connect()
-        ask(client, "/s/large.bin")
-        assert receive_response(client)[1] == CONTENT
+        ask(client, "/s/small.txt")
+        assert receive_all(client) == b""
+    assert "became shorter" in capsys.readouterr().err
 
 
 def test_the_absolute_form_of_a_target_leads_to_a_file_as_well(threads: int, files: Services) -> None:
@@ -263,6 +261,15 @@ def test_a_client_that_leaves_has_a_line_too(threads: int) -> None:
         client.recv(1)
         client.close()
         assert next_line()["status"] == 200
+
+
+def test_the_line_names_the_client_that_a_trusted_proxy_has_told_of(threads: int, public: Path) -> None:
+    with logging(application, threads, static={"/s": str(public)}) as (connect, next_line):
+        client = connect()
+        for target in ("/a", "/s/small.txt"):
+            ask(client, target, X_Forwarded_For="192.0.2.7")
+            receive_response(client)
+            assert next_line()["peer"] == "192.0.2.7"
 
 
 def test_the_application_and_the_client_get_the_id_that_is_logged(threads: int) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
-from coachman.policy.trusted_peers import TrustedPeers
 from coachman.protocol.access_log import FORMATTERS
+from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.protocol.request_ids import RequestIds
 from coachman.worker.access_log import AccessLog
 from coachman.worker.watchdog import Watchdog

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
+from coachman.worker.asgi.transport_of import transport_of
 from coachman.worker.late_answer import LATE_ANSWER, LATE_BODY, LATE_FIELDS
 
 LOOP_SECONDS: Final = 1.0
@@ -52,8 +53,7 @@ def answer_late(
 
 def _write_past_the_loop(receive: Any) -> bool:
     """Write to the socket itself. The loop is in the application's code: it cannot close it meanwhile."""
-    # `receive` is a method of uvicorn's cycle, which has the connection's transport.
-    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    transport = transport_of(receive)
     if transport is None or transport.get_write_buffer_size():
         return False  # an earlier answer is on its way, and must not be cut in two
     sock = transport.get_extra_info("socket")

@@ -12,6 +12,7 @@ from coachman.protocol.request_ids import HEADER
 from coachman.protocol.static.response import deciding_headers
 from coachman.worker.asgi.late_answer import answer_late
 from coachman.worker.asgi.static_sending import send_static
+from coachman.worker.asgi.transport_of import peer_of
 from coachman.worker.services import Services
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -156,8 +157,10 @@ class Exchange:
                 given = header[1].decode("latin-1")
             else:
                 others.append(header)
-        if given is not None and _peer_of(scope) not in services.trusted:
-            given = None
+        if given is not None:
+            peer = peer_of(self.receive)
+            if not services.trusted.trusts(_peer_of(scope) if peer is None else peer):
+                given = None
         self._request_id = services.request_ids.of_request(given)
         scope["headers"] = [*others, (_HEADER, self._request_id.encode())]
 

@@ -5,9 +5,11 @@ It is a class of its own so that who wants none of them pays for none of them.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,12 +18,15 @@ from coachman.protocol.http.target import split_target
 from coachman.protocol.request_ids import HEADER
 from coachman.protocol.static.ranges import Span
 from coachman.protocol.static.response import deciding_fields
+from coachman.worker.complaints import complain
 from coachman.worker.late_answer import LATE_ANSWER, LATE_HEAD
 from coachman.worker.services import Services
 from coachman.worker.static.files import StaticAnswer
+from coachman.worker.wsgi.answer_outbox import AnswerOutbox
 from coachman.worker.wsgi.connection import LINGER_SIZE, Connection
 from coachman.worker.wsgi.environ import Environ
-from coachman.worker.wsgi.file_outbox import FileOutbox, FileSpan
+from coachman.worker.wsgi.file_wrapper import FilePart
+from coachman.worker.wsgi.outbox import PendingFile
 from coachman.worker.wsgi.request import BadRequest, Request
 from coachman.worker.wsgi.response import Headers, Response
 
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from coachman.worker.wsgi.engine import Application, Engine
 
 INLINE_SIZE: Final = 64 * 1024
-"""Bytes of a file that are read and sent with their head in one call: less work than sendfile(2)."""
+"""Bytes of a file that are read at once: less work than to have the kernel send them."""
 
 KEY: Final = "HTTP_X_REQUEST_ID"
 
@@ -39,14 +44,14 @@ class ServicedConnection(Connection):
 
     __slots__ = ("_answers", "_logged", "_request_id", "_services", "_started_ns", "_timed")
 
-    _out: FileOutbox
+    _out: AnswerOutbox
 
     def __init__(self, engine: Engine, sock: socket.socket, environ: Environ) -> None:
         super().__init__(engine, sock, environ)
         services = engine.services
         assert services is not None
         self._services: Services = services
-        self._out = FileOutbox(sock, engine.bounds.write_timeout, self._may_send)
+        self._out = AnswerOutbox(sock, engine.bounds.write_timeout, self._may_send)
         self._answers: dict[Request, StaticAnswer | None] = {}
         """Those of requests that wait; None: it is for the application."""
         self._logged: Request | None = None
@@ -115,7 +120,7 @@ class ServicedConnection(Connection):
         self._started_ns = time.monotonic_ns()
         super()._refuse(refusal)
         if self._services.access_log is not None:
-            self._write_line("", "", "", {})
+            self._write_line(None)
 
     # Static files.
 
@@ -148,26 +153,12 @@ class ServicedConnection(Connection):
             method="HEAD", version=request.fields.version, keep_alive=keep_alive, send=self._out.send
         )
         response.start(answer.response.status, answer.response.headers + self._own_headers())
-        head, parts = response.end(), answer.response.parts
+        head = response.end()
         try:
-            match parts:
-                case (Span() as span,) if span.size > INLINE_SIZE:
-                    self._out.send_head(head)
-                case (Span() as span,):
-                    block = os.pread(answer.fd, span.size, span.start)
-                    self._out.send(head + block)
-                    if len(block) < span.size:
-                        response.keep_alive = False  # it became shorter just now
-                    parts = ()
-                case _:
-                    self._out.send(head)
-            for part in parts:
-                if isinstance(part, Span):
-                    self._out.send_file(FileSpan(os.dup(answer.fd), part.start, part.stop))
-                else:
-                    self._out.send(part)
+            self._out.send_parts(head, [_pending(part, answer.fd) for part in answer.response.parts])
         except OSError as error:  # no descriptor to be had, or a disk that fails
-            self._fail(error)
+            complain(f"cannot send {request.target} to {self._describe_peer()}: {error}")
+            self._out.give_up()
             return
         finally:
             answer.close()
@@ -176,9 +167,8 @@ class ServicedConnection(Connection):
     # The access log.
 
     def _take_request_id(self, request: Request) -> None:
-        given = request.fields.headers.get(KEY)
-        if given is not None and self._environ["REMOTE_ADDR"] not in self._services.trusted:
-            given = None
+        # Only a proxy whose word is taken on the client is believed this as well.
+        given = request.fields.headers.get(KEY) if self._forwarded is not None else None
         self._request_id = self._services.request_ids.of_request(given)
         # What the application gets, by `with_request_ids`.
         self._environ["coachman.request_id"] = self._request_id
@@ -195,16 +185,19 @@ class ServicedConnection(Connection):
         """Write the request's line, if it was not written yet."""
         request, self._logged = self._logged, None
         if request is not None:
-            self._write_line(
-                request.method, request.target, f"HTTP/{request.fields.version}", request.fields.headers
-            )
+            self._write_line(request)
 
-    def _write_line(self, method: str, target: str, protocol: str, headers: dict[str, str]) -> None:
+    def _write_line(self, request: Request | None) -> None:
         access_log = self._services.access_log
         assert access_log is not None
+        method = target = protocol = request_id = ""
+        headers: Mapping[str, str] = {}
+        if request is not None:
+            method, target, request_id = request.method, request.target, self._request_id
+            protocol, headers = f"HTTP/{request.fields.version}", request.fields.headers
         access_log.add(
             Access(
-                peer=self._environ["REMOTE_ADDR"],
+                peer=self._client_of(request),
                 method=method,
                 target=target,
                 protocol=protocol,
@@ -213,9 +206,18 @@ class ServicedConnection(Connection):
                 duration_ns=time.monotonic_ns() - self._started_ns,
                 referer=headers.get("HTTP_REFERER", ""),
                 user_agent=headers.get("HTTP_USER_AGENT", ""),
-                request_id=self._request_id if method else "",
+                request_id=request_id,
             )
         )
+
+    def _client_of(self, request: Request | None) -> str:
+        """Return the client's address, as the application gets it."""
+        address: str = self._environ["REMOTE_ADDR"]
+        if request is not None and request.fields.forwarded and self._forwarded is not None:
+            with suppress(BadRequest):
+                origin = self._forwarded.read(request.fields.headers)
+                address = address if origin.address is None else origin.address
+        return address
 
     # Time-outs. The time that counts is what the application takes until there is something to send.
 
@@ -269,6 +271,17 @@ class ServicedConnection(Connection):
             self._out.give_up()
         if self._out.gone:
             self._end_request()
+
+
+def _pending(part: bytes | Span, fd: int) -> bytes | PendingFile:
+    if isinstance(part, bytes):
+        return part
+    if part.size <= INLINE_SIZE:
+        block = os.pread(fd, part.size, part.start)
+        if len(block) < part.size:
+            raise OSError(errno.EIO, "the file became shorter")
+        return block
+    return PendingFile(FilePart(fd, part.start, part.size))
 
 
 def with_request_ids(application: Application) -> Application:
