@@ -47,7 +47,8 @@ def test_a_stuck_request_is_answered_explained_and_its_worker_replaced(tmp_path:
             rf"App {pid} stacks: Thread 0x\w+ \(.*, in GET /stuck\?a=b from 127\.0\.0\.1\):"
         )
         server.wait_for_output(rf'App {pid} stacks:   File ".*wsgi\.py", line \d+, in get_stuck')
-        replacement = server.wait_for_output(r"replacing it(.|\n)*worker 1 \(pid (\d+)\) is ready")[2]
+        replacement = server.wait_for_output(r"worker 2 \(pid (\d+)\) is ready")[1]
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with .* it had to give up GET /stuck\?a=b")
         with RawClient(server.url) as client:
             client.get("/")
             assert client.answer().body.decode() == replacement != str(pid)

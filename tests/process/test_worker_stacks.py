@@ -76,7 +76,7 @@ class Site:
     async def stacks_with(self, text: str) -> str:
         """Ask for stacks until `text` is in them: from its arrival to where it stays it is not far."""
         async with asyncio.timeout(30):
-            while text not in (stacks := await self.worker.stacks()):
+            while text not in (stacks := await self.worker.dump()):
                 pass
         return stacks
 
@@ -140,7 +140,7 @@ def test_a_worker_tells_where_it_is_as_often_as_it_is_asked(tmp_path: Path, thre
         waiting = "in wait_for_ever\n    gate.recv(1)\n"
         assert "(MainThread" in await site.stacks_with(waiting)
         for _ in range(3):
-            assert waiting in await site.worker.stacks()
+            assert waiting in await site.worker.dump()
 
     log = run(tmp_path, WorkerConfig(threads=threads), test)
     assert log.count("in wait_for_ever") >= 4
@@ -149,7 +149,7 @@ def test_a_worker_tells_where_it_is_as_often_as_it_is_asked(tmp_path: Path, thre
 
 def test_a_worker_goes_on_serving_after_it_has_told(tmp_path: Path) -> None:
     async def test(site: Site) -> None:
-        assert "in run" in await site.worker.stacks()
+        assert "in run" in await site.worker.dump()
         assert (await site.answer(await site.ask("/"))).endswith(b"ok")
 
     run(tmp_path, WorkerConfig(), test)
@@ -194,17 +194,3 @@ def test_a_request_that_takes_too_long_is_reported_with_its_stacks(tmp_path: Pat
     assert "in GET /patient?a=b from a local process):" in log
     assert "stacks:   File" in log
     assert "in application" in log
-
-
-def test_without_another_wish_a_stuck_worker_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("coachman.supervisor.process.worker_process.ENDING_GRACE_SECONDS", 0.2)
-
-    async def test(site: Site) -> None:
-        await site.ask("/patient")
-        async with asyncio.timeout(30):
-            await site.worker.ended()
-
-    log = run(tmp_path, WorkerConfig(request_timeout=0.2, drain_timeout=0.1), test)
-    assert "did not end in time and is killed" in log

@@ -19,6 +19,9 @@ Workers:
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
+supervisor →  ``ping``                         answer from the loop
+→ supervisor  ``pong``                         the answer
+→ supervisor  ``draining``                     accepts no more
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
 → supervisor  ``timed-out SECONDS STATUS       a request has been in the application for too long, and was
               LINE`` + scalar message          answered with STATUS ("": not at all); the stacks as text
@@ -47,6 +50,9 @@ RAISED: Final = "raised"
 STACKS: Final = "stacks"
 REPORT: Final = "report"
 IMPORTS: Final = "imports"
+PING: Final = "ping"
+PONG: Final = "pong"
+DRAINING: Final = "draining"
 DRAINED: Final = "drained"
 TIMED_OUT: Final = "timed-out"
 DUMPED: Final = "dumped"

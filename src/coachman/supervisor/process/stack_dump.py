@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from coachman.protocol.control import STACKS_LIMIT
 from coachman.supervisor.process.application_process import first_of
@@ -18,12 +18,14 @@ class StackDump:
     """The stacks of one worker, whenever they are asked for.
 
     Upon the signal, C code writes them to a file in memory at once, and Python sends a text that says more as
-    soon as it can run. `fd` is that file, shared with the worker, and stays the caller's.
+    soon as it can run. `fd` is that file, shared with the worker, and stays the caller's; `exited` is done
+    when the worker has ended, and nothing more can come.
     """
 
-    def __init__(self, fd: int, send_signal: Callable[[], object]) -> None:
+    def __init__(self, fd: int, send_signal: Callable[[], object], exited: asyncio.Future[Any]) -> None:
         self._fd = fd
         self._send_signal = send_signal
+        self._exited = exited
         self._answer: asyncio.Future[bytes] | None = None
 
     async def text(self) -> str:
@@ -33,11 +35,15 @@ class StackDump:
             self._answer = asyncio.get_running_loop().create_future()
             self._send_signal()
         answer = self._answer  # that of an earlier question will do, while it is not here
-        await first_of(answer, timeout=ANSWER_SECONDS)
-        if self._answer is answer:
-            self._answer = None
-        if not answer.done():
-            answer.set_result(os.pread(self._fd, STACKS_LIMIT, 0))
+        file = os.dup(self._fd)  # the caller may close its own when the worker ends
+        try:
+            await first_of(answer, self._exited, timeout=ANSWER_SECONDS)
+            if self._answer is answer:
+                self._answer = None
+            if not answer.done():
+                answer.set_result(os.pread(file, STACKS_LIMIT, 0))
+        finally:
+            os.close(file)
         return answer.result().decode("utf-8", "replace")
 
     def answered(self, text: bytes) -> None:

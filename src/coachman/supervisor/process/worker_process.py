@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -38,7 +39,9 @@ class WorkerProcess(ControlledProcess):
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
         log: Log,
+        on_draining: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_draining` is called when the worker has said that it accepts no more."""
         source = Source(spawned.process.child.pid, config.title, generation)
         super().__init__(spawned, request_for(config, identity, Role.WORKER), source, log)
         self.slot = slot
@@ -46,11 +49,15 @@ class WorkerProcess(ControlledProcess):
         self._config = config
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._on_draining = on_draining
+        self.accepts = True
+        """It may accept connections, once it is ready: it has not said that it drains."""
+        self.on_timed_out: Callable[[float, str], None] | None = None
+        """Called where a request has been in the application for too long: its seconds and its line."""
+        self._pinged_at: float | None = None
+        """When it was sent the first ping that it has not answered."""
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
-        self.on_timed_out: Callable[[float, str], None] = lambda _seconds, _line: self._drain_late()
-        """Called where a request has been in the application for too long: its seconds and its line."""
-        self._late_drain: asyncio.Task[None] | None = None
         self._dump: StackDump | None = None
 
     @property
@@ -70,10 +77,12 @@ class WorkerProcess(ControlledProcess):
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
 
+    def begin_drain(self) -> None:
+        """Take it for draining from now on; `drain` is still to be awaited."""
+        self.state = next_state(self.state, Event.DRAIN)
+
     async def drain(self) -> None:
         """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""
-        if self.state is State.READY:
-            self.state = next_state(self.state, Event.DRAIN)
         seconds = self._config.worker.drain_timeout
         with suppress(ChannelError):
             await self._control.write(control.DRAIN, seconds)
@@ -82,7 +91,25 @@ class WorkerProcess(ControlledProcess):
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
 
-    async def stacks(self) -> str:
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which it has owed an answer to a ping."""
+        return 0.0 if self._pinged_at is None else time.monotonic() - self._pinged_at
+
+    async def ping(self) -> None:
+        """Have the worker's loop show that it turns; while it owes an answer, this does nothing."""
+        if self._pinged_at is None:
+            self._pinged_at = time.monotonic()
+            with suppress(ChannelError):
+                await self._control.write(control.PING)
+
+    async def abort(self) -> None:
+        """End a worker that cannot end by itself; SIGABRT leaves a core where that is allowed."""
+        self._child.send_signal(signal.SIGABRT)
+        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+        self.kill()
+
+    async def dump(self) -> str:
         """Return where its threads and asyncio tasks are, which goes to the log as well.
 
         "" where it cannot tell: because it is starting, has ended, or does not take a signal.
@@ -91,7 +118,8 @@ class WorkerProcess(ControlledProcess):
         if self.state is State.SPAWNING or self.drained or self._stacks_fd is None or number is None:
             return ""  # it would end of that signal
         if self._dump is None:
-            self._dump = StackDump(self._stacks_fd, partial(self._child.send_signal, number))
+            send_signal = partial(self._child.send_signal, number)
+            self._dump = StackDump(self._stacks_fd, send_signal, self._exited)
         stacks = await self._dump.text()
         self._log_stacks(stacks)
         return stacks
@@ -107,15 +135,16 @@ class WorkerProcess(ControlledProcess):
             f"{answered}" + ("" if stacks else ", and nothing is known of its stacks")
         )
         self._log_stacks(stacks)
-        self.on_timed_out(seconds, line)
-
-    def _drain_late(self) -> None:
-        """End the worker, unless that is under way; its slot is filled again then."""
-        if self._late_drain is None and self.state is State.READY:
-            self._late_drain = asyncio.create_task(self.drain())
+        if self.on_timed_out is not None:
+            self.on_timed_out(seconds, line)
 
     async def _receive(self, message: list[str]) -> None:
         match message:
+            case [control.PONG]:
+                self._pinged_at = None
+            case [control.DRAINING]:
+                self.accepts = False
+                self._on_draining()
             case [control.TIMED_OUT, seconds, status, line]:
                 stacks = await self._control.read_scalar(control.STACKS_LIMIT) or b""
                 self._note_timed_out(float(seconds), status, line, stacks.decode("utf-8", "replace"))
