@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from coachman.config.model import WorkerConfig
+from coachman.worker.services import Services
 from coachman.worker.wsgi.engine import Application, Engine
 
 TIMEOUT = 20.0
@@ -18,13 +19,16 @@ TIMEOUT = 20.0
 
 @contextmanager
 def served(
-    application: Application, threads: int, config: WorkerConfig | None = None
+    application: Application,
+    threads: int,
+    config: WorkerConfig | None = None,
+    services: Services | None = None,
 ) -> Iterator[Callable[[], socket.socket]]:
     """Serve `application` and give a function that connects to it; drain at the end."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     address = listener.getsockname()
-    engine = Engine(application, msgspec.structs.replace(config or WorkerConfig(), threads=threads))
+    engine = Engine(application, msgspec.structs.replace(config or WorkerConfig(), threads=threads), services)
     engine.add_listener(listener)
     thread = threading.Thread(target=engine.run)
     thread.start()

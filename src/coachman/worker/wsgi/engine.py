@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import inf
 from queue import SimpleQueue
-from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, epoll
+from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, EPOLLOUT, epoll
 from sys import maxsize
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.http.forwarded import ForwardedReader
@@ -32,6 +32,9 @@ from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.environ import Environ, base_environ
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
 from coachman.worker.wsgi.timeouts import Agenda, shortest
+
+if TYPE_CHECKING:
+    from coachman.worker.services import Services
 
 StartResponse: TypeAlias = Callable[[str, Headers, ExceptionInfo | None], Callable[[bytes], None]]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
@@ -50,8 +53,20 @@ class Engine:
     `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers.
     """
 
-    def __init__(self, application: Application, config: WorkerConfig = _DEFAULTS) -> None:
+    def __init__(
+        self,
+        application: Application,
+        config: WorkerConfig = _DEFAULTS,
+        services: Services | None = None,
+    ) -> None:
+        """`services` stay the caller's, and are closed after this."""
         self.application = application
+        self.services = services
+        self.at_end_of_turn: Callable[[], object] | None = None
+        """What the loop calls when it has dealt with all that was ready."""
+        self._connection_type: type[Connection] = Connection
+        if services is not None:
+            self._use(services)
         self.bounds = bounds = config.bounds
         self.head_bounds = HeadBounds(
             bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
@@ -114,6 +129,17 @@ class Engine:
         with suppress(BlockingIOError):  # full of other reasons to wake up
             os.write(self.wakeup_fd, b"\0")
 
+    def call_when_writable(self, fd: int, function: Callable[[], bool]) -> None:
+        """Have the loop call `function` when `fd` can be written to, until it returns True."""
+
+        def on_event(_events: int) -> None:
+            if function():
+                self.remove_reader(fd)
+
+        self._handlers[fd] = on_event
+        with suppress(FileExistsError):  # another thread has asked for it already
+            self._epoll.register(fd, EPOLLOUT)
+
     def drain(self, seconds: float) -> None:
         """Accept no more, finish what is in hand, and end `run` then, at the latest after `seconds`."""
         deadline = time.monotonic() + seconds
@@ -148,6 +174,8 @@ class Engine:
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler(events)
+            if self.at_end_of_turn is not None:
+                self.at_end_of_turn()
         return not self._connections
 
     def close(self, timeout: float = 1.0) -> bool:
@@ -202,6 +230,17 @@ class Engine:
 
     # The loop's own.
 
+    def _use(self, services: Services) -> None:
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+
+        self._connection_type = ServicedConnection
+        access_log = services.access_log
+        if access_log is not None:
+            self.application = with_request_ids(self.application)
+            self.at_end_of_turn = access_log.flush
+            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
+
     def _accept(self, listener: socket.socket) -> None:
         # One at a time: what is left wakes the sibling workers as well.
         try:
@@ -220,7 +259,9 @@ class Engine:
         if listener.family != socket.AF_UNIX:
             here = sock.getsockname()
             server, peer = (here[0], str(here[1])), (address[0], str(address[1]))
-        connection = Connection(self, sock, base_environ(server=server, peer=peer, threads=self.threads))
+        connection = self._connection_type(
+            self, sock, base_environ(server=server, peer=peer, threads=self.threads)
+        )
         fd = connection.fd
         self._connections[fd] = connection
         self._handlers[fd] = connection.on_event
