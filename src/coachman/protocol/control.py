@@ -15,6 +15,8 @@ Every process that runs the application:
 Workers:
 
 ============  ===============================  ====================================================
+supervisor →  ``lifeline SECONDS`` + desc.     without the supervisor, go on for so long to finish what is
+                                               in hand; be killed when the descriptor hangs up
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
@@ -33,6 +35,7 @@ supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four des
 
 from typing import Final
 
+LIFELINE: Final = "lifeline"
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
+from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
 
-ORPHAN_DRAIN_SECONDS = 0.5
-"""How long a worker may go on once its supervisor has closed the control channel; the kernel is faster."""
+READ_SIZE = 64 * 1024
 
 
 @contextmanager
@@ -40,13 +42,21 @@ class Worker(AbstractServer):
     """Serves requests with `engine` until the supervisor has it drained, or is gone.
 
     `on_listening` is called with the address of the first listening socket, once connections are accepted.
+    `output` are the read ends of the pipes that this process prints to: nobody else may read them once the
+    supervisor is gone, and what is printed then has to go somewhere.
     """
 
-    def __init__(self, engine: Engine, on_listening: Callable[[str], None]) -> None:
+    def __init__(
+        self, engine: Engine, on_listening: Callable[[str], None], guard: OrphanGuard, output: Sequence[int]
+    ) -> None:
         self._engine = engine
+        self._guard = guard
+        self._output = output
+        self._orphan_seconds = 0.0
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
+        self.define_message_handler(control.LIFELINE, "lifeline")
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
@@ -66,6 +76,16 @@ class Worker(AbstractServer):
     def finalize_server(self) -> None:
         """Close what the engine still has."""
         self.stuck = not self._engine.close()
+
+    def lifeline(self, seconds: str) -> None:
+        """Take so much time for what is in hand once the supervisor is gone, as long as the lifeline holds.
+
+        It follows the message, and comes before anything can be in hand.
+        """
+        fd = self.client.recv_io(negotiate=False)
+        if fd is not None:
+            self._guard.give_time(fd)
+            self._orphan_seconds = float(seconds)
 
     def listen(self, address: str) -> None:
         """Accept on the listening socket that follows the message."""
@@ -89,4 +109,12 @@ class Worker(AbstractServer):
         self.dispatch_pending()
         if self.done:
             self._engine.remove_reader(self.client.fileno())
-            self._engine.drain(ORPHAN_DRAIN_SECONDS)
+            for fd in self._output:
+                self._engine.add_reader(fd, partial(self._discard, fd))
+            self._engine.drain(self._orphan_seconds)
+
+    def _discard(self, fd: int) -> None:
+        """Empty a pipe that nobody else reads, or whoever prints would wait for ever once it is full."""
+        with suppress(BlockingIOError):
+            if not os.read(fd, READ_SIZE):
+                self._engine.remove_reader(fd)
