@@ -15,8 +15,9 @@ Every process that runs the application:
 Workers:
 
 ============  ===============================  ====================================================
-supervisor →  ``lifeline SECONDS`` + desc.     without the supervisor, go on for so long to finish what is
-                                               in hand; be killed when the descriptor hangs up
+supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
+supervisor →  ``lifeline`` + descriptor        from now on, be killed when this hangs up, and not when the
+                                               supervisor is gone: drain then
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
@@ -35,6 +36,7 @@ supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four des
 
 from typing import Final
 
+SCOREBOARD: Final = "scoreboard"
 LIFELINE: Final = "lifeline"
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"

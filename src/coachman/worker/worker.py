@@ -12,6 +12,7 @@ from functools import partial
 
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
+from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.wsgi.engine import Engine
 
@@ -42,21 +43,29 @@ class Worker(AbstractServer):
     """Serves requests with `engine` until the supervisor has it drained, or is gone.
 
     `on_listening` is called with the address of the first listening socket, once connections are accepted.
-    `output` are the read ends of the pipes that this process prints to: nobody else may read them once the
-    supervisor is gone, and what is printed then has to go somewhere.
+    Once the supervisor is gone, `guard` bounds its life, and it drains for `drain_timeout` seconds at most.
+    `output` are read ends of the pipes that this process prints to; nobody else reads them then.
     """
 
     def __init__(
-        self, engine: Engine, on_listening: Callable[[str], None], guard: OrphanGuard, output: Sequence[int]
+        self,
+        engine: Engine,
+        on_listening: Callable[[str], None],
+        *,
+        guard: OrphanGuard,
+        output: Sequence[int],
+        drain_timeout: float,
     ) -> None:
         self._engine = engine
         self._guard = guard
         self._output = output
-        self._orphan_seconds = 0.0
+        self._drain_timeout = drain_timeout
+        self._scoreboard: Scoreboard | None = None
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
-        self.define_message_handler(control.LIFELINE, "lifeline")
+        self.define_message_handler(control.LIFELINE, "depend_on_lifeline")
+        self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
@@ -76,16 +85,22 @@ class Worker(AbstractServer):
     def finalize_server(self) -> None:
         """Close what the engine still has."""
         self.stuck = not self._engine.close()
+        if not self.stuck and self._scoreboard is not None:
+            self._engine.cells.release()
+            self._scoreboard.close()
 
-    def lifeline(self, seconds: str) -> None:
-        """Take so much time for what is in hand once the supervisor is gone, as long as the lifeline holds.
+    def join_scoreboard(self, slot: str) -> None:
+        """Write to a slot of the scoreboard, whose descriptor follows the message."""
+        fd = self.client.recv_io(negotiate=False)
+        if fd is not None:
+            self._scoreboard = Scoreboard(fd)
+            self._engine.cells = self._scoreboard.cells(int(slot))
 
-        It follows the message, and comes before anything can be in hand.
-        """
+    def depend_on_lifeline(self) -> None:
+        """Live as long as the lifeline that follows the message. It comes before anything is in hand."""
         fd = self.client.recv_io(negotiate=False)
         if fd is not None:
             self._guard.give_time(fd)
-            self._orphan_seconds = float(seconds)
 
     def listen(self, address: str) -> None:
         """Accept on the listening socket that follows the message."""
@@ -111,7 +126,7 @@ class Worker(AbstractServer):
             self._engine.remove_reader(self.client.fileno())
             for fd in self._output:
                 self._engine.add_reader(fd, partial(self._discard, fd))
-            self._engine.drain(self._orphan_seconds)
+            self._engine.drain(self._drain_timeout)
 
     def _discard(self, fd: int) -> None:
         """Empty a pipe that nobody else reads, or whoever prints would wait for ever once it is full."""

@@ -6,9 +6,9 @@ waits for the whole life of a supervisor, mostly in vain. It holds descriptors, 
     __main__.py OURS LISTENERS LIFELINES
 
 OURS is a lower end of the supervisor's own lifeline. LISTENERS are the listening sockets, with commas between
-them, or nothing. LIFELINES are the upper ends of the lifelines of workers, each as ``FD:SECONDS``. Its end, of
-whatever kind, is the end of what depends on these. It starts with every signal blocked, so SIGKILL ends it
-and nothing else does.
+them, or nothing. LIFELINES are the upper ends of those that workers depend on, each as ``FD:SECONDS``. When
+this process ends, however that comes, the kernel kills what still depends on them. It is started with every
+signal blocked: SIGKILL ends it, and nothing else does.
 """
 
 import os
@@ -34,7 +34,7 @@ def main(ours: str, listeners: str, lifelines: str) -> None:
     for fd in filter(None, listeners.split(",")):
         stop_listening(int(fd))
     seconds = {}
-    for lifeline in lifelines.split(","):
+    for lifeline in filter(None, lifelines.split(",")):
         fd, _, patience = lifeline.partition(":")
         seconds[int(fd)] = float(patience)
     hold(seconds)

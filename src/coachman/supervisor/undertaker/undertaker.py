@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from coachman.policy.backoff import failures_after_death, restart_delay
@@ -20,49 +21,40 @@ from coachman.unix.processes import ChildProcess
 PROGRAM = Path(__file__).with_name("__main__.py")
 
 
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What the undertaker sees to for one application. The descriptors stay the application's."""
+
+    lifeline: Lifeline
+    """What its workers depend on."""
+    seconds: float
+    """How long they may go on after this process was killed."""
+    listeners: Sequence[int]
+    """What they accept on, as far as this process has bound it: a service manager's must not go deaf."""
+
+
 class Undertaker:
-    """Gives the workers time to finish should this process be killed, and ends what is left of them then.
+    """Gives workers time to finish should this process be killed, and ends what is left of them then."""
 
-    `lifeline` for every kind of workers, then `start`; `close` when no worker is left.
-    """
-
-    def __init__(self, log: Log) -> None:
+    def __init__(self, estates: Sequence[Estate], log: Log) -> None:
+        """Start the process. Where that is not possible, the log says so, and it is tried again."""
+        self._estates = estates
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._ours = Lifeline()
         """Nobody else has its upper end: it hangs up with this process."""
-        self._lifelines: dict[Lifeline, float] = {}
-        self._listeners: list[int] = []
         self._child: ChildProcess | None = None
         self._started_at = 0.0
         self._failures = 0
         self._restart: asyncio.TimerHandle | None = None
+        self._start()
 
-    @property
     def pids(self) -> set[int]:
         """The process that this object looks after, if there is one at the moment."""
         return set() if self._child is None else {self._child.pid}
 
-    def lifeline(self, seconds: float) -> Lifeline:
-        """Return a lifeline that holds for so many seconds when this process is killed. It stays ours.
-
-        It hangs up earlier where the undertaker dies as well. Must be called before `start`.
-        """
-        lifeline = Lifeline()
-        self._lifelines[lifeline] = seconds
-        return lifeline
-
-    def start(self, listeners: Iterable[int]) -> None:
-        """Start the process, which also stops listening on `listeners` when this process is killed.
-
-        These stay the caller's; only what this process has bound may be among them, not what a service
-        manager keeps open. Where the process cannot be started, the log says so and it is tried again.
-        """
-        self._listeners = list(listeners)
-        self._execute()
-
     def close(self) -> None:
-        """End the process and give up the lifelines. Whatever still depends on them is killed."""
+        """End the process; nothing outlives this one any more, for however short a time."""
         if self._restart is not None:
             self._restart.cancel()
         child, self._child = self._child, None
@@ -71,10 +63,9 @@ class Undertaker:
             child.send_signal(signal.SIGKILL)
             child.wait()
             child.close()
-        for lifeline in (self._ours, *self._lifelines):
-            lifeline.close()
+        self._ours.close()
 
-    def _execute(self) -> None:
+    def _start(self) -> None:
         try:
             child = self._child = self._spawn()
         except OSError as error:
@@ -87,10 +78,14 @@ class Undertaker:
     def _spawn(self) -> ChildProcess:
         # A fork of this process would not do: every page that this process changes from then on, and a count
         # of references is a change, would remain as a copy with it. A fresh interpreter is smaller.
-        upper_ends = [lifeline.upper_end for lifeline in self._lifelines]
-        patience = ",".join(f"{line.upper_end}:{seconds:g}" for line, seconds in self._lifelines.items())
+        listeners = [fd for estate in self._estates for fd in estate.listeners]
+        lifelines = {estate.lifeline.upper_end: estate.seconds for estate in self._estates}
         ours = self._ours.lower_end()
-        arguments = [str(ours), ",".join(map(str, self._listeners)), patience]
+        arguments = [
+            str(ours),
+            ",".join(map(str, listeners)),
+            ",".join(f"{fd}:{seconds:g}" for fd, seconds in lifelines.items()),
+        ]
         # It inherits the mask, and leaves it: nothing that is sent to everybody may end it before its time.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -101,7 +96,7 @@ class Undertaker:
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 start_new_session=True,
-                pass_fds=[ours, *self._listeners, *upper_ends],
+                pass_fds=[ours, *listeners, *lifelines],
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -122,4 +117,4 @@ class Undertaker:
     def _again(self, what: str) -> None:
         delay = restart_delay(self._failures)
         self._log.note(f"{what}; replacing it{soon(delay)}")
-        self._restart = self._loop.call_later(delay, self._execute)
+        self._restart = self._loop.call_later(delay, self._start)
