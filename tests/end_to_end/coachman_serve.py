@@ -101,9 +101,17 @@ class CoachmanServe:
             return match
 
     def worker_pids(self) -> set[int]:
-        """Return the pids of the supervisor's children that are not preloaders."""
+        """Return the pids of the workers: the application's processes but the preloaders."""
         preloaders = re.findall(r"the preloader \(pid (\d+)\) is ready", self.output())
-        return children(self.pid) - {int(pid) for pid in preloaders}
+        return self.application_pids() - {int(pid) for pid in preloaders}
+
+    def application_pids(self) -> set[int]:
+        """Return the pids of the supervisor's children that have to do with the application."""
+        return children(self.pid) - self.undertakers()
+
+    def undertakers(self) -> set[int]:
+        """Return the pid of the supervisor's undertaker, if it has one at the moment."""
+        return {pid for pid in children(self.pid) if b"/undertaker/" in command_line_of(pid)}
 
     def processes(self) -> set[int]:
         """Return the pids of the supervisor and of all that descends from it, wherever it is in the tree."""
@@ -179,6 +187,14 @@ def environment_of(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
+
+
+def command_line_of(pid: int) -> bytes:
+    """Return a process's arguments, each with a NUL behind it; of one that has ended, nothing."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def kill(pids: Iterable[int], timeout: float = 10) -> None:

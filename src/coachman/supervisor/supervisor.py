@@ -37,7 +37,7 @@ async def serve(config: SupervisorConfig) -> None:
         for application_config in config.applications:
             applications.append(application := Application(application_config, log))
             on_end.callback(application.close)
-        undertaker = Undertaker([application.estate for application in applications], log)
+        undertaker = Undertaker([application.estate for application in applications], log.note)
         on_end.callback(undertaker.close)
         strays = Strays(lambda: _pids([*applications, undertaker]), log)
         on_end.callback(strays.close)

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.supervisor.durations import soon
-from coachman.supervisor.log.log import Log
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.processes import ChildProcess
 
@@ -36,10 +35,10 @@ class Estate:
 class Undertaker:
     """Gives workers time to finish should this process be killed, and ends what is left of them then."""
 
-    def __init__(self, estates: Sequence[Estate], log: Log) -> None:
-        """Start the process. Where that is not possible, the log says so, and it is tried again."""
+    def __init__(self, estates: Sequence[Estate], note: Callable[[str], None]) -> None:
+        """Start the process; tell the log by `note` where that fails, and try again."""
         self._estates = estates
-        self._log = log
+        self._note = note
         self._loop = asyncio.get_running_loop()
         self._ours = Lifeline()
         """Nobody else has its upper end: it hangs up with this process."""
@@ -72,6 +71,8 @@ class Undertaker:
             self._failures += 1
             self._again(f"the undertaker could not be started: {error}")
             return
+        if self._restart is not None:
+            self._note(f"another undertaker (pid {child.pid}) has taken over")
         self._started_at = time.monotonic()
         self._loop.add_reader(child.fileno(), self._on_death, child)
 
@@ -116,5 +117,5 @@ class Undertaker:
 
     def _again(self, what: str) -> None:
         delay = restart_delay(self._failures)
-        self._log.note(f"{what}; replacing it{soon(delay)}")
+        self._note(f"{what}; replacing it{soon(delay)}")
         self._restart = self._loop.call_later(delay, self._start)
