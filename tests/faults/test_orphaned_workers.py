@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -210,6 +214,29 @@ def test_a_daemon_that_holds_every_descriptor_holds_up_nothing_but_itself(tmp_pa
             assert not pidfds.living_after(IN_TIME)
         # It left the group to outlive its worker, and there is no supervisor that would be its parent now.
         assert server.processes() == {daemon_pid}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's processes need root")
+@pytest.mark.parametrize("method", ["direct", "preload"])
+def test_workers_of_another_user_are_no_exception(method: str) -> None:
+    try:
+        subprocess.run([sys.executable, "-c", ""], user="nobody", cwd="/", check=True)
+    except PermissionError:
+        pytest.skip("nobody may not run this interpreter")
+    with tempfile.TemporaryDirectory() as name, ExitStack() as on_end:
+        folder = Path(name)  # not pytest's, into which nobody else is let
+        folder.chmod(0o755)
+        write_application(folder, CHILD, GATED)
+        options = ("--bind", "127.0.0.1:0", "--processes", "2", "--spawn-method", method, "--user", "nobody")
+        server = on_end.enter_context(CoachmanServe(folder, *options, *HASTY))
+        idle, stopped = server.ready_workers(2)
+        server.wait_for_output("child runs")
+        assert os.stat(f"/proc/{stopped}").st_uid != 0
+        os.kill(stopped, signal.SIGSTOP)
+        pidfds = on_end.enter_context(Pidfds(server.processes()))
+        server.kill()
+        pidfds.wait(idle)
+        assert not pidfds.living_after(IN_TIME)
 
 
 # What a new supervisor finds.
