@@ -20,6 +20,9 @@ supervisor →  ``lifeline`` + descriptor        from now on, be killed when thi
                                                supervisor is gone: drain then
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
+supervisor →  ``ping``                         answer from the loop
+→ supervisor  ``pong``                         the answer
+→ supervisor  ``draining``                     accepts no more
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
 ============  ===============================  ====================================================
 
@@ -46,6 +49,9 @@ RAISED: Final = "raised"
 STACKS: Final = "stacks"
 REPORT: Final = "report"
 IMPORTS: Final = "imports"
+PING: Final = "ping"
+PONG: Final = "pong"
+DRAINING: Final = "draining"
 DRAINED: Final = "drained"
 
 ALIVE: Final = "alive"
