@@ -111,7 +111,8 @@ class CoachmanServe:
 
     def undertakers(self) -> set[int]:
         """Return the pid of the supervisor's undertaker, if it has one at the moment."""
-        return {pid for pid in children(self.pid) if b"/undertaker/" in command_line_of(pid)}
+        # Not by its command line: that is there a moment after the process is.
+        return {pid for pid in children(self.pid) if standard_output_of(pid) == os.devnull}
 
     def processes(self) -> set[int]:
         """Return the pids of the supervisor and of all that descends from it, wherever it is in the tree."""
@@ -189,12 +190,12 @@ def environment_of(pid: int) -> list[str]:
         return []
 
 
-def command_line_of(pid: int) -> bytes:
-    """Return a process's arguments, each with a NUL behind it; of one that has ended, nothing."""
+def standard_output_of(pid: int) -> str:
+    """Return what a process has for its standard output; of one that has ended, or has none, nothing."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return b""
+        return os.readlink(f"/proc/{pid}/fd/1")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""
 
 
 def kill(pids: Iterable[int], timeout: float = 10) -> None:
