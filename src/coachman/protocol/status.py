@@ -47,6 +47,19 @@ class RestartStatus(msgspec.Struct, frozen=True, kw_only=True):
     took: float | None = None
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an application is: what can be said without looking at a process or at the scoreboard."""
+
+    name: str
+    ready: int
+    """Workers that take requests."""
+    processes: str
+    generation: int
+    last_restart: RestartStatus | None = None
+    problem: str = ""
+    """As that of `ApplicationStatus`."""
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over all workers that there have ever been."""
 
