@@ -99,6 +99,8 @@ class ApplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_restart: RestartStatus | None = None
     problem: str = ""
     """Why it does not serve as it should, for people; "" where it does."""
+    memory: int | None = None
+    """Bytes of proportional set size of its workers and preloaders together; None where it is not known."""
     totals: Totals = Totals()
 
     @property
@@ -119,3 +121,6 @@ class SupervisorStatus(msgspec.Struct, frozen=True, kw_only=True):
     log_lines: int = 0
     """Lines of the log since the start."""
     lost_log_lines: int = 0
+    memory: int | None = None
+    """Of the supervisor alone, as `WorkerStatus` has it."""
+    cpu_seconds: float | None = None

@@ -8,13 +8,21 @@ import time
 from collections.abc import Callable, Sequence
 
 from coachman.config.model import ApplicationConfig
-from coachman.protocol.service_environment import ServiceEnvironment
+from coachman.protocol.service_environment import VARIABLES, ServiceEnvironment, read_service_environment
 from coachman.protocol.service_state import WATCHDOG, ServiceReport
 from coachman.protocol.status import Progress
 from coachman.unix.notify_socket import NotifySocket
 
 MARGIN_SECONDS = 10.0
 """What the manager grants beyond the times that we know of, for reaping, the log and a loaded machine."""
+
+
+def take_service_environment() -> ServiceEnvironment:
+    """Return what the service manager says to this process, and take it out of the environment."""
+    found = read_service_environment(os.environ, pid=os.getpid())
+    for name in VARIABLES:
+        os.environ.pop(name, None)
+    return found
 
 
 class ServiceManager:

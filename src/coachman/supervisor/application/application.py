@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from coachman.config.model import ApplicationConfig
-from coachman.protocol.status import ApplicationStatus, Totals, WorkerStatus
+from coachman.policy.lifecycle import State
+from coachman.protocol.status import ApplicationStatus, Progress, Totals, WorkerStatus
+from coachman.supervisor.activation import addresses_to_bind
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
@@ -24,7 +27,18 @@ class Application:
     Raises `ConfigurationError` where an address cannot be listened at, or its user is not known.
     """
 
-    def __init__(self, config: ApplicationConfig, log: Log) -> None:
+    def __init__(
+        self,
+        config: ApplicationConfig,
+        log: Log,
+        *,
+        passed: Sequence[Listener] = (),
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Listen at its addresses, and with the listeners that were `passed`, which it owns from now on.
+
+        `on_change` is called when `progress` may have changed.
+        """
         self.config = config
         self.name = config.title
         self._log = log
@@ -32,15 +46,17 @@ class Application:
         with ExitStack() as on_failure:
             settings = config.process
             identity = find_identity(settings.user, settings.group)
-            self.listeners = []
-            for address in config.addresses:
+            self.listeners = list(passed)
+            for listener in passed:
+                on_failure.callback(listener.close)
+            for address in addresses_to_bind(config, passed):
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
             slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(config, account, self.listeners, self._scoreboard, log)
+            self.pool = Pool(config, account, self.listeners, self._scoreboard, log, on_change)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
@@ -78,6 +94,15 @@ class Application:
             generation=self.pool.generation,
             workers=tuple(self._worker_statuses()),
             totals=Totals(),
+        )
+
+    def progress(self) -> Progress:
+        """Return how far it is: cheap enough to be looked at upon every change."""
+        return Progress(
+            name=self.name,
+            ready=sum(worker.state is State.READY for worker in self.pool.workers),
+            processes=str(self.config.scaling.processes),
+            generation=self.pool.generation,
         )
 
     def _worker_statuses(self) -> list[WorkerStatus]:

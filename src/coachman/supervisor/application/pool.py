@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
@@ -31,7 +31,9 @@ class Pool:
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
         log: Log,
+        on_change: Callable[[], None],
     ) -> None:
+        self._on_change = on_change
         self._config = config
         self._identity = account.identity
         self._listeners = listeners
@@ -104,6 +106,7 @@ class Pool:
                     continue
             ending = await worker.ended()
             del self._workers[slot]
+            self._on_change()
             assert worker.ready_at is not None
             served_for = time.monotonic() - worker.ready_at
             if self._stopping.is_set():
@@ -140,6 +143,7 @@ class Pool:
         assert worker.ready_at is not None
         took = worker.ready_at - asked_at
         self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {duration(took)}")
+        self._on_change()
         return worker
 
     async def _pause(self, seconds: float) -> None:
