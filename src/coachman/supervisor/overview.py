@@ -30,7 +30,7 @@ class Overview:
             version=VERSION,
             started_at=self._started_at,
             state=self.state,
-            applications=tuple(application.status() for application in self._applications),
+            applications=tuple(application.status(measured=False) for application in self._applications),
             log_lines=self._log.lines,
             lost_log_lines=self._log.lost_lines,
         )
