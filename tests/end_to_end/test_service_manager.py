@@ -72,6 +72,26 @@ def test_a_worker_that_dies_shows_in_the_status(tmp_path: Path, manager: NotifyR
         assert not [message for message in manager.messages if "RELOADING" in message]
 
 
+def test_a_restart_is_reloading_and_then_ready(tmp_path: Path, manager: NotifyReceiver) -> None:
+    write_application(tmp_path, HELLO)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, environment=manager.environment) as server:
+        manager.wait_for("READY")
+        before = time.monotonic_ns() // 1000
+        server.send_signal(signal.SIGHUP)
+        reloading = manager.wait_for("RELOADING")
+        assert before <= int(reloading["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
+        assert "restart to generation 2 under way" in reloading["STATUS"]
+        assert "restart to generation 2 done" in manager.wait_for("READY")["STATUS"]
+
+        write_application(tmp_path, BROKEN)
+        server.send_signal(signal.SIGHUP)
+        manager.wait_for("RELOADING")
+        status = manager.wait_for("READY")["STATUS"]
+        assert "1 of 1 workers ready, generation 2, restart to generation 3 failed" in status
+        assert "out of oats" in status
+        assert httpx.get(server.url, trust_env=False).text == "hello"
+
+
 def test_a_start_that_fails_says_why(tmp_path: Path, manager: NotifyReceiver) -> None:
     write_application(tmp_path, BROKEN)
     with CoachmanServe(tmp_path, *ONE_PROCESS, environment=manager.environment) as server:
