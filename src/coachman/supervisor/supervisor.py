@@ -17,6 +17,7 @@ from coachman.supervisor.overview import Overview
 from coachman.supervisor.service_manager import ServiceManager, take_service_environment
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
+from coachman.unix.allocation import keep_freed_memory
 from coachman.unix.pid_file import pid_file
 from coachman.unix.signals import signal_name
 
@@ -34,6 +35,7 @@ async def serve(config: SupervisorConfig) -> None:
         service = take_service_environment()
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
+        keep_freed_memory()  # of what passes through the log
         # Before the log, so that it is undone after it: a rotation must not kill a supervisor that is ending.
         on_end.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGUSR1)
         log = Log(config.log_file, config.log_format, config.log_level)

@@ -16,6 +16,7 @@ from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
 from coachman.supervisor.activation import addresses_to_bind
 from coachman.supervisor.application.generation import Generation
+from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.refusals import Refusals
 from coachman.supervisor.application.reloading import Reloading, require_watchfiles
@@ -75,6 +76,7 @@ class Application:
             on_failure.callback(self._scoreboard.close)
             account = Account(identity, settings.umask)
             self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
+            self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
@@ -133,13 +135,14 @@ class Application:
         chosen = [worker for worker in workers if pid is None or worker.pid == pid]
         if pid is not None and not chosen:
             raise LookupError(f"no worker of {self.name} has the pid {pid}")
-        stacks = await asyncio.gather(*(worker.stacks() for worker in chosen))
+        stacks = await asyncio.gather(*(worker.dump() for worker in chosen))
         return {worker.pid: text for worker, text in zip(chosen, stacks, strict=True)}
 
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
         if self._reloading is not None:
             await self._reloading.stop()
+        await self._limit_watch.stop()
         await self.pool.stop()
         await self._refusals.stop()
 
@@ -201,6 +204,7 @@ class Application:
 
     def _on_change(self) -> None:
         self._refusals.refuse_all(self.pool.out_of_order)
+        self._limit_watch.wake()
         self._report_change()
 
     def _apologise(self, head: bytes) -> bytes:

@@ -11,6 +11,7 @@ from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.death import Death, explain
 from coachman.policy.lifecycle import State
+from coachman.policy.limits import Excess
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
 from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.background import Background
@@ -153,13 +154,17 @@ class Pool:
         if member.generation is not self.generations.serving:
             self.history.note_replacement("restart")
             return f"generation {self.generations.number} takes its place"
-        return member.expired or "it is not needed any more"
+        if member.excess is not None:
+            self.history.note_replacement(member.excess.key)
+            return member.excess.reason
+        return "it is not needed any more"
 
     def _drain(self, member: Member) -> None:
         assert member.process is not None
         # At once, not when the task begins: the next look must not find it ready.
         member.process.begin_drain()
-        self._background.run(member.process.drain())
+        stuck = member.excess is not None and member.excess.stuck
+        self._background.run(member.process.abort() if stuck else member.process.drain())
 
     # The life of a worker.
 
@@ -195,6 +200,7 @@ class Pool:
             self._log,
             self.reconcile,
         )
+        worker.on_timed_out = partial(self._note_timed_out, member)
         try:
             await worker.start(self._config.start_timeout)
         except BaseException:
@@ -223,6 +229,12 @@ class Pool:
         failures = self._failures.get(member.slot, 0) + 1
         again = self._rest(member.slot, failures)
         self._log.note(f"worker {member.slot} could not be started, trying again{again}: {failure}")
+
+    def _note_timed_out(self, member: Member, _seconds: float, line: str) -> None:
+        """Take in that the worker gave up a request, of which a thread may never come back."""
+        if member.excess is None:
+            member.excess = Excess("request-timeout", f"it had to give up {line}")
+            self.reconcile()
 
     def _note_end(self, member: Member, ending: Ending) -> None:
         worker = member.process
