@@ -49,22 +49,22 @@ class Listener:
     def adopt(cls, fd: int) -> Listener:
         """Take over a socket that another program has bound and made listen, as service managers do.
 
-        Its socket file, where it has one, stays that program's. Raises `ConfigurationError`, with `fd`
-        closed, where it is not a listening stream socket with an address that can be told to others.
+        Its socket file, where it has one, stays that program's. Raises `ConfigurationError` where `fd` is not
+        a listening stream socket with an address that can be told to others: it may be one of ours by
+        mistake, and is left alone.
         """
         try:
             sock = socket.socket(fileno=fd)
         except OSError as error:
-            os.close(fd)
             raise ConfigurationError(f"descriptor {fd} is no socket: {error.strerror}") from error
         try:
+            address = _listening_address(sock)
             sock.set_inheritable(False)
             sock.setblocking(False)
-            address = _listening_address(sock)
             if isinstance(address, TcpAddress):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
-            sock.close()
+            sock.detach()
             raise
         return cls(sock, address, owns_file=False)
 
