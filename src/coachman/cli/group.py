@@ -9,7 +9,7 @@ import click
 
 from coachman.version import VERSION
 
-COMMANDS: Final = ("check", "serve", "spawn")
+COMMANDS: Final = ("check", "config", "serve", "spawn")
 """Each is a `click.Command` of this name in a module of this name."""
 
 
