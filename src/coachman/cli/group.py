@@ -9,8 +9,20 @@ import click
 
 from coachman.version import VERSION
 
-COMMANDS: Final = ("check", "config", "serve", "spawn")
-"""Each is a `click.Command` of this name in a module of this name."""
+COMMANDS: Final = {
+    "check": "check:check",
+    "config": "config:config",
+    "dump": "dump:dump",
+    "list": "listing:list_supervisors",
+    "logs": "logs:logs",
+    "restart": "restart:restart",
+    "scale": "scale:scale",
+    "serve": "serve:serve",
+    "spawn": "spawn:spawn",
+    "status": "status:status",
+    "stop": "stop:stop",
+}
+"""Where each `click.Command` is: a module in this folder, and its name in there."""
 
 
 class LazyGroup(click.Group):
@@ -24,7 +36,8 @@ class LazyGroup(click.Group):
         """Import a command; None: there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"coachman.cli.{cmd_name}"), cmd_name)
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(f"coachman.cli.{module}"), name)
         assert isinstance(command, click.Command)
         return command
 
