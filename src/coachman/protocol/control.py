@@ -18,6 +18,7 @@ Workers:
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
+→ supervisor  ``draining``                     accepts no more
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
 ============  ===============================  ====================================================
 
@@ -43,6 +44,7 @@ RAISED: Final = "raised"
 STACKS: Final = "stacks"
 REPORT: Final = "report"
 IMPORTS: Final = "imports"
+DRAINING: Final = "draining"
 DRAINED: Final = "drained"
 
 ALIVE: Final = "alive"

@@ -6,8 +6,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.scoreboard import Scoreboard
@@ -92,11 +93,16 @@ class Worker(AbstractServer):
 
     def drain(self, seconds: str) -> None:
         """Finish what is in hand, for so many seconds at most, and end."""
-        self._engine.drain(float(seconds))
+        self._drain(float(seconds))
 
     def drain_upon_signal(self) -> None:
         """Drain; the signal may have come in the middle of anything, so the loop does it."""
-        self._engine.call_soon(lambda: self._engine.drain(SELF_DRAIN_SECONDS))
+        self._engine.call_soon(lambda: self._drain(SELF_DRAIN_SECONDS))
+
+    def _drain(self, seconds: float) -> None:
+        self._engine.drain(seconds)
+        with suppress(ChannelError):  # nobody is left who would want to know
+            self.send_to_client(control.DRAINING)
 
     def _on_control(self) -> None:
         self.dispatch_pending()

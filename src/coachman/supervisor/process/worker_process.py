@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from coachman.config.model import ApplicationConfig
 from coachman.errors import ChannelError
-from coachman.policy.lifecycle import Event, State, next_state
+from coachman.policy.lifecycle import Event, next_state
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
@@ -36,7 +36,9 @@ class WorkerProcess(ControlledProcess):
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
         log: Log,
+        on_draining: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_draining` is called when the worker has said that it accepts no more."""
         source = Source(spawned.process.child.pid, config.title, generation)
         super().__init__(spawned, request_for(config, identity, Role.WORKER), source, log)
         self.slot = slot
@@ -44,6 +46,9 @@ class WorkerProcess(ControlledProcess):
         self._config = config
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._on_draining = on_draining
+        self.accepts = True
+        """It may accept connections, once it is ready: it has not said that it drains."""
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
 
@@ -64,10 +69,12 @@ class WorkerProcess(ControlledProcess):
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
 
+    def begin_drain(self) -> None:
+        """Take it for draining from now on; `drain` is still to be awaited."""
+        self.state = next_state(self.state, Event.DRAIN)
+
     async def drain(self) -> None:
         """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""
-        if self.state is State.READY:
-            self.state = next_state(self.state, Event.DRAIN)
         seconds = self._config.worker.drain_timeout
         with suppress(ChannelError):
             await self._control.write(control.DRAIN, seconds)
@@ -76,8 +83,15 @@ class WorkerProcess(ControlledProcess):
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
 
+    async def stacks(self) -> str:
+        """Return where the threads of the worker are; "" where it cannot tell."""
+        return ""
+
     async def _receive(self, message: list[str]) -> None:
         match message:
+            case [control.DRAINING]:
+                self.accepts = False
+                self._on_draining()
             case [control.DRAINED, finished]:
                 self.drained = True
                 if finished == "no":
