@@ -198,9 +198,7 @@ def _only(chosen: list[Supervisor], target: Target) -> Supervisor:
         raise NoSupervisor(f"no supervisor{meant} is running for this user; `coachman serve` starts one")
     if len(chosen) > 1:
         names = ", ".join(f"{one.name.pid} ({one.name.applications})" for one in chosen)
-        raise SeveralSupervisors(
-            f"several supervisors{meant} are running: {names}; choose with --pid or --app"
-        )
+        raise SeveralSupervisors(f"several supervisors{meant} are running: {names}; choose by --pid or --app")
     return chosen[0]
 
 

@@ -1,7 +1,8 @@
 """The words of the control socket, by which a person asks things of a running supervisor.
 
 The client sends array messages, the supervisor answers each with scalar messages of JSON: an `Answer`, whose
-`result` is what the table says. An empty APP means all applications. A client may ask again on the same connection.
+`result` is what the table says. An empty APP means all applications. A client may ask again on the same
+connection.
 
 =====================  ================================  ==============================================
 request                result                            meaning

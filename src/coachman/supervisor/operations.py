@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from coachman.config.nearest import nearest
 from coachman.errors import ConfigurationError
-from coachman.protocol.status import RestartStatus, SupervisorStatus
+from coachman.protocol.status import SupervisorStatus
 from coachman.supervisor.application.application import Application
+from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.log.log import Log
 from coachman.version import VERSION
 
@@ -18,8 +19,8 @@ from coachman.version import VERSION
 class Operations:
     """The applications of a supervisor, and everything that can be done with them while it runs.
 
-    Where a method takes `name`, that is an application's, or "" for all of them; `LookupError` is raised where
-    none has it. `cause` says who or what asked, for the log and for people.
+    Where a method takes `name`, that is an application's, or "" for all of them; `LookupError` is raised
+    where none has it. `cause` says who or what asked, for the log and for people.
     """
 
     def __init__(self, applications: Sequence[Application], log: Log) -> None:
@@ -51,11 +52,11 @@ class Operations:
             applications=tuple(application.status() for application in self.applications),
         )
 
-    def begin_restart(self, name: str, cause: str) -> dict[str, asyncio.Future[RestartStatus]]:
-        """Begin a rolling restart; return what comes of it, by application. Cancel none of these futures."""
+    def begin_restart(self, name: str, cause: str) -> dict[str, Generation]:
+        """Begin a rolling restart; return the generations that it brings up, by application."""
         chosen = self.chosen(name)
         self._refuse_while_stopping("restart")
-        return {application.name: application.begin_restart(cause).finished for application in chosen}
+        return {application.name: application.begin_restart(cause) for application in chosen}
 
     def scale(self, name: str, change: str) -> dict[str, str]:
         """Change how many workers there are to be; return how many, by application.

@@ -35,8 +35,8 @@ ACTIONS: Final[Mapping[signal.Signals, Act]] = {
     signal.SIGTTIN: lambda operations, _cause: operations.scale("", "+1"),
     signal.SIGTTOU: lambda operations, _cause: operations.scale("", "-1"),
 }
-"""By signal. SIGWINCH, by which nginx and gunicorn drain their workers, is sent by every terminal that changes
-its size: it is left to its default, which is nothing. SIGCHLD belongs to `Strays`."""
+"""By signal. SIGWINCH, by which nginx and gunicorn drain their workers, is sent by every terminal that
+changes its size: it is left to its default, which is nothing. SIGCHLD belongs to `Strays`."""
 
 OF_TERMINALS: Final = frozenset({signal.SIGTTIN, signal.SIGTTOU})
 

@@ -36,10 +36,11 @@ def socket_name(pid: int, applications: list[str]) -> str:
 
 def socket_names(folder: int) -> list[SocketName]:
     """Return the control sockets in the folder behind the descriptor, by pid; some may be stale."""
-    found = []
-    for name in os.listdir(folder):
-        if match := _NAME.fullmatch(name):
-            found.append(SocketName(name, int(match[1]), match[2]))
+    found = [
+        SocketName(name, int(match[1]), match[2])
+        for name in os.listdir(folder)
+        if (match := _NAME.fullmatch(name))
+    ]
     return sorted(found, key=lambda socket: socket.pid)
 
 

@@ -17,8 +17,8 @@ SYSTEM_FOLDER: Final = Path("/run")
 def usual_runtime_folder(variables: Mapping[str, str]) -> Path:
     """Return this user's: /run/coachman for root, ``$XDG_RUNTIME_DIR/coachman``, or one for temporary files.
 
-    Root's does not depend on XDG_RUNTIME_DIR: a service of the system has none, a login may have one, and both
-    have to come to the same folder.
+    Root's does not depend on XDG_RUNTIME_DIR: a service of the system has none, a login may have one, and
+    both have to come to the same folder.
     """
     if os.geteuid() == 0:
         if os.access(SYSTEM_FOLDER, os.W_OK):

@@ -45,7 +45,7 @@ def _worker_class(value: Any) -> Pairs:
 
 def _environment(value: Any) -> Pairs:
     pairs = (item.split("=", 1) for item in ([value] if isinstance(value, str) else value))
-    return {"env": dict(pairs)}
+    return {"env": {str(name): str(text) for name, text in pairs}}
 
 
 def _log_file(value: Any) -> Pairs:

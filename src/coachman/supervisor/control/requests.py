@@ -9,7 +9,6 @@ from typing import Final, TypeAlias
 from coachman.errors import ConfigurationError
 from coachman.protocol import control_socket as words
 from coachman.protocol.control_socket import LogLines, RestartsResult, answer, complaint_about, refusal
-from coachman.protocol.status import RestartStatus
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.operations import Operations
 
@@ -66,18 +65,14 @@ class Requests:
             snapshot.set_result(refusal(f"the status could not be found out: {error!r}"))
 
     async def _restart(self, application: str) -> RestartsResult:
-        cause = CAUSE.format("restart")
-        futures = self._operations.begin_restart(application, cause)
-        chosen = self._operations.chosen(application)
-        under_way = {each.name: each.status().last_restart for each in chosen}
-        return RestartsResult({name: found for name, found in under_way.items() if found and name in futures})
+        begun = self._operations.begin_restart(application, CAUSE.format("restart"))
+        return RestartsResult({name: generation.restart for name, generation in begun.items()})
 
     async def _restarted(self, application: str) -> RestartsResult:
-        futures = self._operations.begin_restart(application, CAUSE.format("restart --wait"))
-        outcomes: list[RestartStatus] = await asyncio.gather(
-            *(asyncio.shield(future) for future in futures.values())
-        )
-        return RestartsResult(dict(zip(futures, outcomes, strict=True)))
+        begun = self._operations.begin_restart(application, CAUSE.format("restart --wait"))
+        # Shielded: a client that goes away must not take the outcome from the others.
+        await asyncio.gather(*(asyncio.shield(generation.finished) for generation in begun.values()))
+        return RestartsResult({name: generation.restart for name, generation in begun.items()})
 
     async def _scale(self, application: str, change: str) -> dict[str, str]:
         return self._operations.scale(application, change)
