@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
 from typing import Any
 
 import click
@@ -34,12 +33,16 @@ def logs(follow: bool, lines: int | None, reopen: bool, **target: Any) -> None:
         first = supervisor.ask(FOLLOW if follow else LOGS, meant.app, result=LogLines)
         kept = first.text.splitlines(keepends=True)
         _write("".join(kept if lines is None else kept[len(kept) - min(lines, len(kept)) :]))
-        with suppress(NoAnswer):
+        try:
             while follow:
                 more = supervisor.next(LogLines, timeout=None)
                 if more.skipped:
                     _write(f"... {more.skipped} lines are missing here: they are read too slowly ...\n")
                 _write(more.text)
+        except NoAnswer:
+            pass  # it has ended
+        except KeyboardInterrupt:
+            sys.exit(130)  # as the shell would have it, without a word
 
 
 def _write(text: str) -> None:

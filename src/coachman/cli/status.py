@@ -34,9 +34,11 @@ def status(as_json: bool, watch: bool, interval: float, **target: Any) -> None:
     Exit status 0: all serve as they should; 6: something does not, and the table says what; 1: there is no
     such application; 3: no supervisor; 4: several; 5: no answer.
     """
+    if watch and as_json:
+        raise click.UsageError("--watch draws a table; ask again for further JSON")
     meant = target_from(target)
     with chosen_supervisor(meant) as supervisor:
-        if watch and not as_json:
+        if watch:
             from coachman.cli.status_table import watch_table
 
             watch_table(lambda: _snapshot(supervisor, meant.app), interval)

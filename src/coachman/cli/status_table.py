@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -19,26 +20,39 @@ WIDTH_WITHOUT_TERMINAL = 200
 
 def print_table(snapshot: Snapshot) -> None:
     """Print one snapshot."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH_WITHOUT_TERMINAL  # nothing is cut off in a file
-    console.print(Group(*_parts(snapshot, None)))
+    _console().print(Group(*_parts(snapshot, None)))
 
 
 def watch_table(snapshot: Callable[[], Snapshot], interval: float) -> None:
-    """Draw snapshots over each other, every `interval` seconds, until the supervisor has ended or Ctrl-C."""
-    before = snapshot()
-    with Live(Group(*_parts(before, None)), auto_refresh=False, screen=False) as live:
-        try:
+    """Draw a snapshot every `interval` seconds, until the supervisor has ended or Ctrl-C.
+
+    On a terminal they are drawn over each other, elsewhere one below the other.
+    """
+    console = _console()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    try:
+        with live or nullcontext():
+            before = None
             while True:
-                time.sleep(interval)  # a person looks at it: this is the beat, not a wait for something
                 now = snapshot()
-                live.update(Group(*_parts(now, before)), refresh=True)
+                drawing = Group(*_parts(now, before), Text())
+                if live is None:
+                    console.print(drawing)
+                else:
+                    live.update(drawing, refresh=True)
                 before = now
-        except NoAnswer as error:
-            live.update(Text(str(error)), refresh=True)
-        except KeyboardInterrupt:
-            return
+                time.sleep(interval)  # a person looks at it: this is the beat, not a wait for something
+    except NoAnswer as error:
+        console.print(Text(str(error)))
+    except KeyboardInterrupt:
+        pass
+
+
+def _console() -> Console:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL  # nothing is cut off in a file
+    return console
 
 
 def _parts(snapshot: Snapshot, before: Snapshot | None) -> Iterator[RenderableType]:

@@ -65,7 +65,9 @@ def views(snapshot: Snapshot, before: Snapshot | None, now: float) -> Iterator[A
 
 
 def _facts(application: ApplicationStatus, now: float) -> Iterator[str]:
-    yield f"{application.ready} of {application.processes} workers ready, {application.threads} threads each"
+    yield f"{application.ready} of {application.processes} workers ready"
+    if application.threads > 1:
+        yield f"{application.threads} threads each"
     yield f"generation {application.generation}"
     yield " ".join(application.addresses)
     if application.queue:

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from coachman.errors import ChannelError, ChannelTimeout, CoachmanError
+from coachman.errors import ChannelError, ChannelTimeout, CoachmanError, PeerGone
 from coachman.protocol.control_socket import LONGEST_ANSWER, STATUS, Answer
 from coachman.protocol.status import SupervisorStatus
 from coachman.unix.channel import MessageChannel
@@ -85,7 +85,7 @@ class Supervisor:
         except ChannelError as error:
             raise self._silent(error) from error
         if data is None:
-            raise NoAnswer(f"supervisor {self.name.pid} has closed the connection")
+            raise self._gone()
         answer = msgspec.json.decode(data, type=Answer)
         if answer.error:
             raise Refused(answer.error)
@@ -100,8 +100,13 @@ class Supervisor:
         self._channel.close()
 
     def _silent(self, error: ChannelError) -> NoAnswer:
+        if isinstance(error, PeerGone):
+            return self._gone()
         what = "does not answer" if isinstance(error, ChannelTimeout) else f"is not to be talked to: {error}"
         return NoAnswer(f"supervisor {self.name.pid} {what}")
+
+    def _gone(self) -> NoAnswer:
+        return NoAnswer(f"supervisor {self.name.pid} has closed the connection")
 
 
 def running_supervisors(target: Target) -> list[Supervisor]:

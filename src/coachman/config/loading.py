@@ -90,6 +90,9 @@ def load(given: Given) -> Loaded:
     applications = tuple(_config(layer) for layer in layers)
     _refuse_shared_addresses(file, tables, applications)
     settled = {key: found.value for key, found in supervisor.items()}
+    for config, layer in zip(applications, layers, strict=True):
+        if not layer[NAME].value:
+            layer[NAME] = Found(config.title, layer[NAME].origins)
     return Loaded(
         config=supervisor_config(applications, settled),
         file=None if file is None else file.path,
@@ -198,10 +201,10 @@ def _notes(environment: Mapping[str, str]) -> tuple[str, ...]:
     They are not refused: Kubernetes, for one, makes COACHMAN_PORT and its kin for a service of that name.
     """
     known = [FILE_VARIABLE, *(setting.variable for setting in (*ALL, *SUPERVISOR_SETTINGS))]
-    words = {name.removeprefix(PREFIX): name for name in known}
+    words = [name.removeprefix(PREFIX) for name in known]
     return tuple(
         f"the variable {name} is none of coachman's{guess}"
         for name in environment
         if name.startswith(PREFIX) and name not in known
-        if (guess := nearest(name.removeprefix(PREFIX), words))
+        if (guess := nearest(name.removeprefix(PREFIX), words, PREFIX))
     )

@@ -27,7 +27,7 @@ _TOKEN: Final = re.compile(
 
 
 def key_lines(text: str) -> dict[KeyPath, int]:
-    """Return the line, from 1, of every table's header and every key that has a statement of its own.
+    """Return the line, from 1, on which every table and key is first spoken of in a statement of its own.
 
     Keys inside of an inline table have none: they are looked for under the key of that table.
     """
@@ -41,7 +41,9 @@ def key_lines(text: str) -> dict[KeyPath, int]:
         keys, at = _keys(text, at + (2 if text.startswith("[[", at) else 1) if header else at)
         if header:
             table = keys
-        found.setdefault(table if header else table + keys, line)
+        path = table if header else table + keys
+        for depth in range(1, len(path) + 1):
+            found.setdefault(path[:depth], line)
         at = _skip(text, _end_of_statement(text, at))
     return found
 

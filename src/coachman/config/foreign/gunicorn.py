@@ -19,6 +19,29 @@ HOOKS: Final = (
     *("pre_fork", "post_fork", "post_worker_init", "worker_int", "worker_abort", "worker_exit"),
     *("pre_request", "post_request", "ssl_context"),
 )
+TLS: Final = (
+    *("certfile", "keyfile", "ca_certs", "cert_reqs", "ciphers", "ssl_version"),
+    *("do_handshake_on_connect", "suppress_ragged_eofs"),
+)
+LAXNESS: Final = (
+    *("casefold_http_method", "permit_obsolete_folding", "permit_unconventional_http_method"),
+    *("permit_unconventional_http_version", "strip_header_spaces", "http_parser"),
+)
+DIRTY: Final = (
+    *("dirty_apps", "dirty_workers", "dirty_threads", "dirty_timeout", "dirty_graceful_timeout"),
+    *("on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit"),
+)
+CONTROL: Final = ("control_socket", "control_socket_mode", "control_socket_disable")
+LOGGING: Final = (
+    *("logger_class", "logconfig", "logconfig_dict", "logconfig_json"),
+    *("syslog", "syslog_addr", "syslog_prefix", "syslog_facility", "disable_redirect_access_to_syslog"),
+)
+STATISTICS: Final = ("statsd_host", "statsd_prefix", "dogstatsd_tags", "enable_backlog_metric")
+HTTP2: Final = (
+    *("http_protocols", "http2_cleartext", "http2_initial_window_size", "http2_max_concurrent_streams"),
+    *("http2_max_frame_size", "http2_max_header_list_size"),
+)
+COMMAND_LINE: Final = ("config", "check_config", "print_config", "spew", "raw_paste_global_conf")
 NOT_LITERAL: Final = "its value is computed, and the file is not run; put the result into coachman.toml"
 
 
@@ -118,26 +141,39 @@ RULES: Final[Mapping[str, Rule]] = {
     "access_log_format": "the formats are common, combined and json: see access-log",
     "loglevel": "coachman's own lines have no levels",
     "capture_output": _unless(True, "what applications print is always in the log"),
-    "logger_class": "the log is a stream of lines; see log-format",
-    "logconfig": "an application sets up its own logging",
-    "logconfig_dict": "an application sets up its own logging",
-    "syslog": "pipe standard output to logger(1), or let systemd take it",
-    "statsd_host": "see metrics for figures in the format of Prometheus",
     "daemon": _unless(False, "coachman stays in the foreground; a service manager keeps it running"),
     "chdir": "name the application by a path, or start coachman in its folder",
     "pythonpath": "set PYTHONPATH in env",
     "backlog": "it is 2048, or net.core.somaxconn where that is smaller",
     "worker_tmp_dir": "workers show that they live in shared memory",
     "reuse_port": "one socket is shared by all workers",
-    "certfile": "TLS is left to a proxy",
-    "keyfile": "TLS is left to a proxy",
     "secure_scheme_headers": "X-Forwarded-Proto and Forwarded are understood from trusted proxies",
     "sendfile": "files are always sent with sendfile where that is possible",
     "reload_extra_files": "restart-file is touched to ask for a restart",
     "initgroups": "supplementary groups are always those of the user",
     "tmp_upload_dir": "set TMPDIR for coachman",
     "paste": "name the application in code",
+    "asgi_disconnect_grace_period": "an application is told at once",
+    "asgi_lifespan": "it is used where the application has it",
+    "asgi_loop": "uvloop is used where it is installed",
+    "enable_stdio_inheritance": "see capture_output",
+    "root_path": "a proxy strips the prefix; SCRIPT_NAME is empty",
+    "uwsgi_allow_ips": "the protocol of uWSGI is not spoken",
+    "protocol": "HTTP/1.1 is spoken, and the PROXY protocol with proxy-protocol",
+    "forwarder_headers": "X-Forwarded-... and Forwarded are understood from trusted proxies",
+    "header_map": "names with underscores are never taken for those with dashes",
+    "websocket_max_message_size": "it is that of uvicorn",
+    "reload_engine": "changes are watched by watchfiles",
+    "default_proc_name": "see proc_name",
     **dict.fromkeys(HOOKS, HOOK),
+    **dict.fromkeys(TLS, "TLS is left to a proxy"),
+    **dict.fromkeys(LAXNESS, "requests are read as RFC 9112 demands, without exceptions"),
+    **dict.fromkeys(DIRTY, "there is one kind of worker"),
+    **dict.fromkeys(CONTROL, "see runtime-folder, and coachman status"),
+    **dict.fromkeys(LOGGING, "an application sets up its own logging, and its output is the log"),
+    **dict.fromkeys(STATISTICS, "see metrics for figures in the format of Prometheus"),
+    **dict.fromkeys(HTTP2, "HTTP/2 is left to a proxy"),
+    **dict.fromkeys(COMMAND_LINE, "it is for gunicorn's own command line"),
 }
 
 
