@@ -41,8 +41,6 @@ def logs(follow: bool, lines: int | None, reopen: bool, **target: Any) -> None:
                 _write(more.text)
         except NoAnswer:
             pass  # it has ended
-        except KeyboardInterrupt:
-            sys.exit(130)  # as the shell would have it, without a word
 
 
 def _write(text: str) -> None:

@@ -15,6 +15,7 @@ SUFFIX: Final = ".sock"
 BACKLOG: Final = 128
 LONGEST_NAME: Final = 60
 _NAME: Final = re.compile(r"(\d+)-(.*)\.sock")
+_TIMEVAL: Final = struct.Struct("ll")
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred of socket(7): pid, uid, gid
 
 
@@ -68,7 +69,7 @@ def listen_in(folder: int, name: str) -> socket.socket:
 
 
 def connect_in(folder: int, name: str, timeout: float) -> socket.socket:
-    """Return a socket connected to that of a supervisor.
+    """Return a socket connected to that of a supervisor, within so many seconds.
 
     Raises `ConnectionRefusedError` where nobody listens any more, other OSErrors where it cannot be reached.
     """
@@ -77,8 +78,13 @@ def connect_in(folder: int, name: str, timeout: float) -> socket.socket:
         raise OSError(f"{name} is not a socket")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.settimeout(timeout)
+        # Blocking, with the kernel's own timeout: a connect that does not block fails with EAGAIN where the
+        # queue of a unix socket is full, and there is nothing to wait for it by.
+        seconds, rest = divmod(timeout, 1)
+        limit = _TIMEVAL.pack(int(seconds), int(rest * 1e6))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         sock.connect(_path(folder, name))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(0, 0))
     except BaseException:
         sock.close()
         raise

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from coachman.errors import ChannelError
-from coachman.protocol.control_socket import FOLLOW, LogLines, answer, complaint_about, refusal
+from coachman.protocol.control_socket import FOLLOW, LogLines, answer, refusal
 from coachman.supervisor.control.requests import Requests
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import first_of
@@ -31,7 +31,7 @@ class Client:
     async def serve(self) -> None:
         """Serve until the client goes, is too slow, or sends what is no request."""
         try:
-            message = await self._channel.read(REQUEST_SECONDS)
+            message = await self._channel.read(timeout=REQUEST_SECONDS)
             while message is not None:
                 message = await self._serve_one(message)
         except ChannelError as error:
@@ -43,7 +43,7 @@ class Client:
     async def refuse(self, reason: str) -> None:
         """Say why there is nothing to be had here, and close the connection."""
         try:
-            await self._channel.write_scalar(refusal(reason), READING_SECONDS)
+            await self._channel.write_scalar(refusal(reason), timeout=READING_SECONDS)
         except ChannelError:
             pass  # it has not waited for that
         finally:
@@ -69,16 +69,15 @@ class Client:
             await asyncio.gather(answering, reading, return_exceptions=True)
 
     async def _answer(self, message: list[str]) -> None:
-        if message[0] == FOLLOW and not complaint_about(message):
-            await self._follow(message[1])
+        if message[0] == FOLLOW and not self._requests.complaint(message):
+            await self._follow(message)
         else:
-            await self._channel.write_scalar(await self._requests.answer(message), READING_SECONDS)
+            await self._channel.write_scalar(await self._requests.answer(message), timeout=READING_SECONDS)
 
-    async def _follow(self, application: str) -> None:
-        with self._log.recent.follow(application) as follower:
-            recent = await self._requests.answer(["logs", application])
-            await self._channel.write_scalar(recent, READING_SECONDS)
+    async def _follow(self, message: list[str]) -> None:
+        with self._log.recent.follow(message[1]) as follower:
+            await self._channel.write_scalar(await self._requests.answer(message), timeout=READING_SECONDS)
             while (taken := await follower.take()) is not None:
                 skipped, items = taken
                 lines = LogLines(self._log.text(items), skipped)
-                await self._channel.write_scalar(answer(lines), READING_SECONDS)
+                await self._channel.write_scalar(answer(lines), timeout=READING_SECONDS)

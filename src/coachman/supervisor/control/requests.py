@@ -33,11 +33,22 @@ class Requests:
             words.STOP: self._stop,
             words.REOPEN: self._reopen,
             words.LOGS: self._logs,
+            words.FOLLOW: self._logs,
         }
 
+    def complaint(self, message: list[str]) -> str:
+        """Return what is wrong with a request, as far as that can be seen before it is tried; "": nothing."""
+        complaint = complaint_about(message)
+        if not complaint and message[0] in (words.LOGS, words.FOLLOW):
+            try:
+                self._operations.chosen(message[1])
+            except LookupError as error:
+                return str(error.args[0])
+        return complaint
+
     async def answer(self, message: list[str]) -> bytes:
-        """Return the scalar message that answers a request, `FOLLOW` apart."""
-        if complaint := complaint_about(message):
+        """Return the scalar message that answers a request: of `FOLLOW`, the first one."""
+        if complaint := self.complaint(message):
             return refusal(complaint)
         name, *arguments = message
         try:
@@ -90,6 +101,4 @@ class Requests:
         self._operations.reopen_log()
 
     async def _logs(self, application: str) -> LogLines:
-        if application:
-            self._operations.chosen(application)  # or say that there is none
         return LogLines(self._log.text(self._log.recent.items(application)))
