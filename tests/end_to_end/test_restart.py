@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from .applications import write_application
+from .applications import ONE_PROCESS, write_application
 from .coachman_serve import CoachmanServe, children
 from .gate import WAIT_AT_GATE, Gate
 from .raw_client import RawClient
@@ -144,3 +145,76 @@ def test_a_worker_that_dies_during_a_restart_is_replaced_by_new_code(tmp_path: P
             gate.open()
             server.wait_for_output("the restart is done: generation 2 serves")
             assert version(server) == "two"
+
+
+def create(folder: Path) -> None:
+    (folder / "tmp").mkdir()
+    (folder / "tmp" / "restart.txt").touch()
+
+
+def touch(folder: Path) -> None:
+    (folder / "tmp" / "restart.txt").touch()
+
+
+def write_anew(folder: Path) -> None:
+    (folder / "tmp" / "restart.txt").unlink()
+    (folder / "tmp" / "restart.txt").write_text("again")
+
+
+def replace_the_folder(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "restart.txt").touch()
+    shutil.rmtree(folder / "tmp")
+    (folder / "elsewhere").rename(folder / "tmp")
+
+
+def test_touching_the_restart_file_restarts_wherever_it_comes_from(tmp_path: Path) -> None:
+    write_version(tmp_path, "first")
+    with CoachmanServe(tmp_path, *ONE_PROCESS) as server:
+        server.ready_workers(1)
+        for bring_about in (create, touch, write_anew, touch, replace_the_folder, touch):
+            name = bring_about.__name__
+            so_far = len(server.output())
+            write_version(tmp_path, name)
+            bring_about(tmp_path)
+            server.wait_for_output("tmp/restart.txt was touched: generation .* is started", after=so_far)
+            server.wait_for_output("the restart is done", after=so_far)
+            assert version(server) == name
+        assert server.stop() == 0
+
+
+def test_another_file_can_be_the_one_to_touch_or_none(tmp_path: Path) -> None:
+    write_version(tmp_path, "one")
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--restart-file", "deployed") as server:
+        server.ready_workers(1)
+        (tmp_path / "tmp").mkdir()
+        (tmp_path / "tmp" / "restart.txt").touch()
+        (tmp_path / "deployed").touch()
+        server.wait_for_output("deployed was touched: generation 2")
+        assert server.stop() == 0
+        assert "restart.txt" not in server.output()
+
+
+def test_with_reload_a_change_of_the_code_restarts(tmp_path: Path) -> None:
+    write_version(tmp_path, "one")
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--reload") as server:
+        server.ready_workers(1)
+        server.wait_for_output("a change of the Python code below")
+        (tmp_path / "notes.txt").write_text("no code")
+        write_version(tmp_path, "two")
+        server.wait_for_output("wsgi.py changed: generation 2")
+        server.wait_for_output("the restart is done: generation 2 serves")
+        assert version(server) == "two"
+        assert server.stop() == 0
+        assert "notes.txt" not in server.output()
+
+
+def test_reload_says_what_it_needs(tmp_path: Path) -> None:
+    write_version(tmp_path, "one")
+    hide = "import sys; sys.modules['watchfiles'] = None"
+    write_application(tmp_path / "hidden", hide, name="sitecustomize.py")
+    environment = {"PYTHONPATH": str(tmp_path / "hidden")}
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--reload", environment=environment) as server:
+        status, output = server.outcome()
+    assert status != 0
+    assert "--reload needs the package watchfiles" in output

@@ -15,6 +15,7 @@ from coachman.supervisor.operations import Operations
 from coachman.supervisor.signals import Signals
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
+from coachman.unix.allocation import keep_freed_memory
 
 
 async def serve(config: SupervisorConfig) -> None:
@@ -27,6 +28,7 @@ async def serve(config: SupervisorConfig) -> None:
     async with AsyncExitStack() as on_end:
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
+        keep_freed_memory()  # of what passes through the log
         log = Log(config.log_file, config.log_format, config.log_level)
         on_end.callback(log.close)
         applications = []

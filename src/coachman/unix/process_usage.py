@@ -30,3 +30,12 @@ def cpu_seconds(pid: int) -> float | None:
         return None
     user, system = int(fields[11]), int(fields[12])
     return (user + system) / _TICKS_PER_SECOND
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal has stopped `pid`; False where it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
+    except OSError:
+        return False

@@ -53,6 +53,7 @@ class Worker(AbstractServer):
         self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
+        self.define_message_handler(control.PING, "pong")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
         # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
         self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
@@ -94,6 +95,10 @@ class Worker(AbstractServer):
     def drain(self, seconds: str) -> None:
         """Finish what is in hand, for so many seconds at most, and end."""
         self._drain(float(seconds))
+
+    def pong(self) -> None:
+        """Show that the loop turns."""
+        self.send_to_client(control.PONG)
 
     def drain_upon_signal(self) -> None:
         """Drain; the signal may have come in the middle of anything, so the loop does it."""

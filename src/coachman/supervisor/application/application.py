@@ -6,14 +6,21 @@ import asyncio
 import os
 import time
 from contextlib import ExitStack
+from math import ceil
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
+from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, RestartStatus
 from coachman.supervisor.application.generation import Generation
+from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.pool import Pool
+from coachman.supervisor.application.refusals import Refusals
+from coachman.supervisor.application.reloading import Reloading, require_watchfiles
+from coachman.supervisor.application.restart_file import RestartFile
 from coachman.supervisor.application.worker_status import worker_status
 from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import first_of
 from coachman.supervisor.process.spawner import Account
@@ -37,7 +44,10 @@ class Application:
         self.processes = config.scaling.processes
         """How many workers there may be; `scale` changes it."""
         self._log = log
+        self._reloading: Reloading | None = None
         self._on_close = ExitStack()
+        if config.restart.reload:
+            require_watchfiles()
         with ExitStack() as on_failure:
             settings = config.process
             identity = find_identity(settings.user, settings.group)
@@ -48,7 +58,9 @@ class Application:
             self._scoreboard = Scoreboard.create(SLOTS)
             on_failure.callback(self._scoreboard.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(config, account, self.listeners, self._scoreboard, log)
+            self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
+            self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
+            self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
@@ -58,6 +70,7 @@ class Application:
 
         With `keep_trying`, a start that fails is reported in the log and tried again, later and later.
         """
+        self._watch_for_changes()
         self.pool.generations.keep_trying = keep_trying
         generation = self.pool.generations.begin("start")
         await first_of(generation.tried)
@@ -105,12 +118,16 @@ class Application:
         chosen = [worker for worker in workers if pid is None or worker.pid == pid]
         if pid is not None and not chosen:
             raise LookupError(f"no worker of {self.name} has the pid {pid}")
-        stacks = await asyncio.gather(*(worker.stacks() for worker in chosen))
+        stacks = await asyncio.gather(*(worker.dump() for worker in chosen))
         return {worker.pid: text for worker, text in zip(chosen, stacks, strict=True)}
 
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
+        if self._reloading is not None:
+            await self._reloading.stop()
+        await self._limit_watch.stop()
         await self.pool.stop()
+        await self._refusals.stop()
 
     def kill(self) -> None:
         """Kill every worker; `stop`, under way or still to come, then ends at once."""
@@ -146,6 +163,32 @@ class Application:
             problem=self._problem(),
             totals=self.pool.history.totals(view.counters for view in views.values()),
         )
+
+    def _watch_for_changes(self) -> None:
+        root, restart = self.config.location.root, self.config.restart
+        if restart.file:
+            cause = f"{restart.file} was touched"
+            restart_file = RestartFile(root, restart.file, lambda: self.begin_restart(cause), self._log)
+            self._on_close.callback(restart_file.close)
+        if restart.reload:
+            self._reloading = Reloading(root, lambda file: self.begin_restart(f"{file} changed"), self._log)
+
+    def _on_change(self) -> None:
+        self._refusals.refuse_all(self.pool.out_of_order)
+        self._limit_watch.wake()
+
+    def _apologise(self, head: bytes) -> bytes:
+        """Return the answer to a request that no worker can take."""
+        failure = self.pool.history.last_failure
+        shown = failure is not None and self.config.environment == "development"
+        return refusal(
+            head,
+            retry_after=max(1, ceil(self.pool.retry_after)),
+            page=failure_page(failure) if shown and failure is not None else None,
+        )
+
+    def _count_refusal(self) -> None:
+        self.pool.history.shed += 1
 
     def _problem(self) -> str:
         newest = self.pool.generations.newest

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 from coachman.policy.lifecycle import State
+from coachman.policy.limits import Excess
 from coachman.policy.rollout import WorkerView
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.process.worker_process import WorkerProcess
@@ -19,8 +21,10 @@ class Member:
         self.process: WorkerProcess | None = None
         self.unwanted = ""
         """Why it is to end, for people; "" as long as it is to go on."""
-        self.expired = ""
-        """The limit that it has reached, for people; "" where it has reached none."""
+        self.excess: Excess | None = None
+        """The limit that it has reached."""
+        self.luck = random.random()
+        """What sets it apart from its siblings, from 0 to below 1: they are not to reach a limit together."""
         self._asked_at = time.monotonic()
 
     @property
@@ -43,4 +47,4 @@ class Member:
 
     def view(self) -> WorkerView:
         """Return what the policies see of it."""
-        return WorkerView(self.slot, self.generation.number, self.state, bool(self.expired))
+        return WorkerView(self.slot, self.generation.number, self.state, self.excess is not None)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
+from coachman.policy.death import Death, explain
 from coachman.policy.lifecycle import State
+from coachman.policy.limits import Excess
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
+from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.background import Background
 from coachman.supervisor.application.generations import Generations
 from coachman.supervisor.application.history import History
@@ -23,6 +26,9 @@ from coachman.supervisor.process.worker_process import WorkerProcess
 from coachman.unix.listeners import Listener
 from coachman.unix.processes import Ending
 from coachman.unix.scoreboard import Scoreboard
+
+WORTH_WAITING_SECONDS = 1.0
+"""How long connections are left to wait for the next start of a worker where there is none."""
 
 STARTS_AT_ONCE = 4
 """Workers that start at the same time: more would only take the processor from each other."""
@@ -41,7 +47,10 @@ class Pool:
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
         log: Log,
+        on_change: Callable[[], None],
     ) -> None:
+        """`on_change` is called whenever something has happened that may change what there is to do."""
+        self._on_change = on_change
         self.wanted = config.scaling.processes.least
         """Workers that are to serve."""
         self.history = History()
@@ -112,6 +121,20 @@ class Pool:
                     self._members[slot].unwanted = "a later generation takes its place"
                     self._lives[slot].cancel()
         self.generations.settle(self.members, self.wanted)
+        self._on_change()
+
+    @property
+    def out_of_order(self) -> bool:
+        """Whether no worker accepts connections, and none is about to."""
+        if self._stopping or any(member.accepts for member in self.members):
+            return False
+        return self.history.last_failure is not None or self.retry_after > WORTH_WAITING_SECONDS
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until a worker that could not be kept is started again; 0.0: it is under way."""
+        due = [timer.when() for timer in self._resting.values()]
+        return max(0.0, min(due, default=0.0) - asyncio.get_running_loop().time())
 
     def _view(self) -> PoolView:
         serving, coming = self.generations.serving, self.generations.coming
@@ -130,13 +153,17 @@ class Pool:
         if member.generation is not self.generations.serving:
             self.history.note_replacement("restart")
             return f"generation {self.generations.number} takes its place"
-        return member.expired or "it is not needed any more"
+        if member.excess is not None:
+            self.history.note_replacement(member.excess.key)
+            return member.excess.reason
+        return "it is not needed any more"
 
     def _drain(self, member: Member) -> None:
         assert member.process is not None
         # At once, not when the task begins: the next look must not find it ready.
         member.process.begin_drain()
-        self._background.run(member.process.drain())
+        stuck = member.excess is not None and member.excess.stuck
+        self._background.run(member.process.abort() if stuck else member.process.drain())
 
     # The life of a worker.
 
@@ -172,6 +199,7 @@ class Pool:
             self._log,
             self.reconcile,
         )
+        worker.on_timed_out = partial(self._note_timed_out, member)
         try:
             await worker.start(self._config.start_timeout)
         except BaseException:
@@ -201,25 +229,28 @@ class Pool:
         again = self._rest(member.slot, failures)
         self._log.note(f"worker {member.slot} could not be started, trying again{again}: {failure}")
 
+    def _note_timed_out(self, member: Member, _seconds: float, line: str) -> None:
+        """Take in that the worker gave up a request, of which a thread may never come back."""
+        if member.excess is None:
+            member.excess = Excess("request-timeout", f"it had to give up {line}")
+            self.reconcile()
+
     def _note_end(self, member: Member, ending: Ending) -> None:
         worker = member.process
         assert worker is not None
         assert worker.ready_at is not None
         if self._stopping:
             return
-        served_for = time.monotonic() - worker.ready_at
-        what = f"worker {member.slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s"
+        death = _death(member, worker, ending, self._scoreboard.view(member.slot))
         if member.unwanted:
-            self._log.note(f"{what}: {member.unwanted}")
+            self._log.note(explain(death))
             return
-        again = ""
         self.history.note_replacement("asked to end" if worker.drained else "died")
+        again = ""
         if not worker.drained:
-            failures = failures_after_death(self._failures.get(member.slot, 0), served_for=served_for)
-            again = self._rest(member.slot, failures)
-            if worker.last_line:
-                what += f", after it had printed: {worker.last_line}"
-        self._log.note(f"{what}; replacing it{again}")
+            failures = self._failures.get(member.slot, 0)
+            again = self._rest(member.slot, failures_after_death(failures, served_for=death.served_for))
+        self._log.note(f"{explain(death)}; replacing it{again}")
 
     def _rest(self, slot: int, failures: int) -> str:
         """Keep `slot` empty for as long as so many failures in a row ask for; say for how long."""
@@ -234,3 +265,20 @@ class Pool:
     def _end_rest(self, slot: int) -> None:
         del self._resting[slot]
         self.reconcile()
+
+
+def _death(member: Member, worker: WorkerProcess, ending: Ending, view: SlotView) -> Death:
+    assert worker.ready_at is not None
+    return Death(
+        slot=member.slot,
+        pid=worker.pid,
+        ending=str(ending),
+        memory_evidence=worker.memory_evidence,
+        served_for=time.monotonic() - worker.ready_at,
+        requests=view.counters.requests,
+        in_flight=view.in_flight,
+        request_line=view.request_line.decode(errors="backslashreplace"),
+        last_line=worker.last_line,
+        reason=member.unwanted,
+        drained=worker.drained,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -49,6 +50,10 @@ class WorkerProcess(ControlledProcess):
         self._on_draining = on_draining
         self.accepts = True
         """It may accept connections, once it is ready: it has not said that it drains."""
+        self.on_timed_out: Callable[[float, str], None] | None = None
+        """Called where a request has been in the application for too long: its seconds and its line."""
+        self._pinged_at: float | None = None
+        """When it was sent the first ping that it has not answered."""
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
 
@@ -83,12 +88,32 @@ class WorkerProcess(ControlledProcess):
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
 
-    async def stacks(self) -> str:
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which it has owed an answer to a ping."""
+        return 0.0 if self._pinged_at is None else time.monotonic() - self._pinged_at
+
+    async def ping(self) -> None:
+        """Have the worker's loop show that it turns; while it owes an answer, this does nothing."""
+        if self._pinged_at is None:
+            self._pinged_at = time.monotonic()
+            with suppress(ChannelError):
+                await self._control.write(control.PING)
+
+    async def abort(self) -> None:
+        """End a worker that cannot end by itself; SIGABRT leaves a core where that is allowed."""
+        self._child.send_signal(signal.SIGABRT)
+        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+        self.kill()
+
+    async def dump(self) -> str:
         """Return where the threads of the worker are; "" where it cannot tell."""
         return ""
 
     async def _receive(self, message: list[str]) -> None:
         match message:
+            case [control.PONG]:
+                self._pinged_at = None
             case [control.DRAINING]:
                 self.accepts = False
                 self._on_draining()
