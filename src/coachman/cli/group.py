@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "spawn": "spawn:spawn",
     "status": "status:status",
     "stop": "stop:stop",
+    "systemd-unit": "systemd_unit:systemd_unit",
 }
 """Where each `click.Command` is: a module in this folder, and its name in there."""
 

@@ -11,12 +11,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from coachman.errors import ChannelError, ChannelTimeout, CoachmanError, PeerGone
+from coachman.errors import ChannelError, ChannelTimeout, CoachmanError, ConfigurationError, PeerGone
 from coachman.protocol.control_socket import LONGEST_ANSWER, STATUS, Answer
 from coachman.protocol.status import SupervisorStatus
 from coachman.unix.channel import MessageChannel
 from coachman.unix.control_socket import SocketName, connect_in, socket_names
-from coachman.unix.runtime_folder import open_runtime_folder, usual_runtime_folder
+from coachman.unix.runtime_folder import open_runtime_folder, runtime_folders
 
 ANSWER_SECONDS: Final = 10.0
 FOLDER_VARIABLE: Final = "COACHMAN_RUNTIME_FOLDER"
@@ -110,31 +110,41 @@ class Supervisor:
 
 
 def running_supervisors(target: Target) -> list[Supervisor]:
-    """Connect to every supervisor in the runtime folder; remove the sockets that killed ones have left.
+    """Connect to every supervisor in the runtime folders; remove the sockets that killed ones have left.
 
-    The caller closes them.
+    The caller closes them. Raises `ConfigurationError` where a folder that was named cannot be trusted.
     """
-    path = target.folder or _folder_of_environment() or usual_runtime_folder(os.environ)
-    if not path.is_dir():
-        return []
-    # What root names by itself may belong to anybody.
-    folder = open_runtime_folder(path, of_anybody=os.geteuid() == 0)
-    found = []
+    named = target.folder or _folder_of_environment()
+    found: list[Supervisor] = []
+    try:
+        for path in runtime_folders(os.environ) if named is None else [named]:
+            if path.is_dir():
+                found += _supervisors_in(path, named=named is not None)
+    except BaseException:
+        _close(found)
+        raise
+    return found
+
+
+def _supervisors_in(path: Path, *, named: bool) -> Iterator[Supervisor]:
+    try:
+        # Root may control what belongs to anybody.
+        folder = open_runtime_folder(path, of_anybody=os.geteuid() == 0)
+    except ConfigurationError:
+        if named:
+            raise
+        return  # another user's
     try:
         for name in socket_names(folder):
             try:
-                found.append(_connected(folder, name))
+                yield _connected(folder, name)
             except ConnectionRefusedError:
                 with suppress(OSError):
                     os.unlink(name.file, dir_fd=folder)
             except OSError:
-                continue  # it has ended meanwhile, or is another user's
-    except BaseException:
-        _close(found)
-        raise
+                continue  # it has ended meanwhile
     finally:
         os.close(folder)
-    return found
 
 
 @contextmanager

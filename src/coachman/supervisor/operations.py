@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import time
 from collections.abc import Sequence
 
 from coachman.config.nearest import nearest
@@ -13,7 +11,7 @@ from coachman.protocol.status import SupervisorStatus
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.log.log import Log
-from coachman.version import VERSION
+from coachman.supervisor.overview import Overview
 
 
 class Operations:
@@ -23,12 +21,10 @@ class Operations:
     where none has it. `cause` says who or what asked, for the log and for people.
     """
 
-    def __init__(self, applications: Sequence[Application], log: Log) -> None:
+    def __init__(self, applications: Sequence[Application], overview: Overview, log: Log) -> None:
         self.applications = applications
+        self._overview = overview
         self._log = log
-        self._started_at = time.time()
-        self.state = "starting"
-        """"starting", "serving" or "stopping"."""
         self.stopping = asyncio.Event()
         """Set once the supervisor was asked to stop."""
 
@@ -44,13 +40,7 @@ class Operations:
 
     def status(self) -> SupervisorStatus:
         """Return the state of everything at this moment."""
-        return SupervisorStatus(
-            pid=os.getpid(),
-            version=VERSION,
-            started_at=self._started_at,
-            state=self.state,
-            applications=tuple(application.status() for application in self.applications),
-        )
+        return self._overview.status(measured=True)
 
     def begin_restart(self, name: str, cause: str) -> dict[str, Generation]:
         """Begin a rolling restart; return the generations that it brings up, by application."""
@@ -87,13 +77,13 @@ class Operations:
             self.stop_now(f"{cause} again")
             return
         self._log.note(f"{cause}: stopping")
-        self.state = "stopping"
+        self._overview.state = "stopping"
         self.stopping.set()
 
     def stop_now(self, cause: str) -> None:
         """Stop everything at once."""
         self._log.note(f"{cause}: what is in hand is given up")
-        self.state = "stopping"
+        self._overview.state = "stopping"
         self.stopping.set()
         for application in self.applications:
             application.kill()

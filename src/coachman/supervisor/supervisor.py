@@ -7,37 +7,55 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from coachman.config.model import SupervisorConfig
+from coachman.supervisor.activation import adopt_passed_sockets
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.control.requests import Requests
 from coachman.supervisor.control.server import ControlServer
+from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.log.log import Log
+from coachman.supervisor.metrics_server import MetricsServer
 from coachman.supervisor.operations import Operations
+from coachman.supervisor.overview import Overview
+from coachman.supervisor.service_manager import ServiceManager, take_service_environment
 from coachman.supervisor.signals import Signals
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
 from coachman.unix.allocation import keep_freed_memory
+from coachman.unix.pid_file import pid_file
 
 
 async def serve(config: SupervisorConfig) -> None:
     """Serve the applications until it is asked to stop, by a signal or on the control socket.
 
-    Raises `ConfigurationError` where an address, the log file or the runtime folder cannot be used,
-    `StartFailed` where the only application's first worker does not become ready. Whatever happens, no
+    Raises `ConfigurationError` where an address, the log file, the pid file or the runtime folder cannot be
+    used, `StartFailed` where the only application's first worker does not become ready. Whatever happens, no
     process and no socket file is left when it returns.
     """
     async with AsyncExitStack() as on_end:
+        service = take_service_environment()
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
         keep_freed_memory()  # of what passes through the log
         log = Log(config.log_file, config.log_format, config.log_level)
         on_end.callback(log.close)
-        applications = []
-        for application_config in config.applications:
-            applications.append(application := Application(application_config, log))
+        if config.pid_file is not None:
+            on_end.enter_context(pid_file(config.pid_file))
+        applications: list[Application] = []
+        overview = Overview(applications, log)
+        manager = ServiceManager(service, config.applications, overview.progress, log.note)
+        on_end.callback(manager.close)
+        passed = adopt_passed_sockets(service.descriptors, config.applications)
+        for each in config.applications:
+            application = Application(each, log, passed=passed.get(each.title, ()), on_change=manager.refresh)
+            applications.append(application)
             on_end.callback(application.close)
+        if config.metrics is not None:
+            metrics = MetricsServer(config.metrics, overview, log.note)
+            on_end.push_async_callback(metrics.close)
+            log.announce(f"metrics at {metrics.url}/metrics")
         strays = Strays(lambda: _pids(applications), log)
         on_end.callback(strays.close)
-        operations = Operations(applications, log)
+        operations = Operations(applications, overview, log)
         names = [application.name for application in applications]
         control = ControlServer(config.runtime_folder, names, Requests(operations, log), log)
         on_end.push_async_callback(control.close)
@@ -45,15 +63,19 @@ async def serve(config: SupervisorConfig) -> None:
         on_end.callback(signals.close)
 
         try:
-            await _run(operations, log)
+            await _run(operations, overview, log)
+        except StartFailed as error:
+            manager.failed(error.failure.headline)
+            raise
         finally:
-            operations.state = "stopping"
+            overview.state = "stopping"
+            manager.stopping()
             await asyncio.gather(*(application.stop() for application in applications))
             strays.end()
         log.announce("stopped")
 
 
-async def _run(operations: Operations, log: Log) -> None:
+async def _run(operations: Operations, overview: Overview, log: Log) -> None:
     """Start the applications; return when they are to be stopped. Raise where the only one cannot start."""
     for application in operations.applications:
         workers, threads = application.config.scaling.processes, application.config.worker.threads
@@ -67,7 +89,7 @@ async def _run(operations: Operations, log: Log) -> None:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             starting.result()
-            operations.state = "serving"
+            overview.state = "serving"
             await stopping
     finally:
         stopping.cancel()

@@ -30,6 +30,20 @@ def usual_runtime_folder(variables: Mapping[str, str]) -> Path:
     return Path(tempfile.gettempdir()) / f"{NAME}-{os.geteuid()}"
 
 
+def runtime_folders(variables: Mapping[str, str]) -> list[Path]:
+    """Return where supervisors may have their sockets: the usual folder, and those of the system's services.
+
+    Units of systemd have a folder each below /run/coachman, which belongs to the user of the service.
+    """
+    usual, system = usual_runtime_folder(variables), SYSTEM_FOLDER / NAME
+    folders = [usual] if usual == system else [usual, system]
+    try:
+        folders += sorted(path for path in system.iterdir() if path.is_dir())
+    except OSError:  # there is none, or it is not for us to look into
+        pass
+    return folders
+
+
 def make_runtime_folder(path: Path) -> int:
     """Make the folder with mode 0700 unless it is there; return a descriptor for it, which the caller owns.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import ceil
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
+from coachman.policy.lifecycle import State
 from coachman.protocol.refusal import refusal
-from coachman.protocol.status import ApplicationStatus, RestartStatus
+from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
+from coachman.supervisor.activation import addresses_to_bind
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.pool import Pool
@@ -38,7 +41,19 @@ class Application:
     Raises `ConfigurationError` where an address cannot be listened at, or its user is not known.
     """
 
-    def __init__(self, config: ApplicationConfig, log: Log) -> None:
+    def __init__(
+        self,
+        config: ApplicationConfig,
+        log: Log,
+        *,
+        passed: Sequence[Listener] = (),
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Listen at its addresses, and with the listeners that were `passed`, which it owns from now on.
+
+        `on_change` is called when `progress` may have changed.
+        """
+        self._report_change = on_change
         self.config = config
         self.name = config.title
         self.processes = config.scaling.processes
@@ -51,8 +66,10 @@ class Application:
         with ExitStack() as on_failure:
             settings = config.process
             identity = find_identity(settings.user, settings.group)
-            self.listeners = []
-            for address in config.addresses:
+            self.listeners = list(passed)
+            for listener in passed:
+                on_failure.callback(listener.close)
+            for address in addresses_to_bind(config, passed):
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
             self._scoreboard = Scoreboard.create(SLOTS)
@@ -141,8 +158,8 @@ class Application:
         """Stop listening and release everything, after `stop`."""
         self._on_close.close()
 
-    def status(self) -> ApplicationStatus:
-        """Return its state at this moment."""
+    def status(self, *, measured: bool = True) -> ApplicationStatus:
+        """Return its state at this moment; `measured`: with what its workers use."""
         generations = self.pool.generations
         newest = generations.newest
         views = {member.slot: self._scoreboard.view(member.slot) for member in self.pool.members}
@@ -155,13 +172,25 @@ class Application:
             generation=generations.number,
             preloaders=generations.preloaders,
             workers=tuple(
-                worker_status(member.process, views[member.slot], time.monotonic())
+                worker_status(member.process, views[member.slot], time.monotonic(), measured=measured)
                 for member in self.pool.members
                 if member.process is not None
             ),
             last_restart=newest.restart if newest is not None and newest.number > 1 else None,
             problem=self._problem(),
             totals=self.pool.history.totals(view.counters for view in views.values()),
+        )
+
+    def progress(self) -> Progress:
+        """Return how far it is: cheap enough to be looked at upon every change."""
+        newest = self.pool.generations.newest
+        return Progress(
+            name=self.name,
+            ready=sum(member.state is State.READY for member in self.pool.members),
+            processes=str(self.processes),
+            generation=self.pool.generations.number,
+            last_restart=newest.restart if newest is not None and newest.number > 1 else None,
+            problem=self._problem(),
         )
 
     def _watch_for_changes(self) -> None:
@@ -176,6 +205,7 @@ class Application:
     def _on_change(self) -> None:
         self._refusals.refuse_all(self.pool.out_of_order)
         self._limit_watch.wake()
+        self._report_change()
 
     def _apologise(self, head: bytes) -> bytes:
         """Return the answer to a request that no worker can take."""

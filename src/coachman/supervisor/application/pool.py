@@ -106,6 +106,7 @@ class Pool:
     def reconcile(self) -> None:
         """Look at the pool, decide what is to be done, and set about it."""
         if self._stopping:
+            self._on_change()
             return
         for step in next_steps(self._view()):
             match step:

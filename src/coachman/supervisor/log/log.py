@@ -70,11 +70,18 @@ class Log:
         self._refused = Unwritten()
         self.recent = Recent[_Item]()
         """What was written last, before it is formatted; `text` does that."""
+        self.lines = 0
+        """Lines that there have been, of applications and of the supervisor."""
 
     @property
     def waiting(self) -> int:
         """Bytes that have not been written yet."""
         return self._writer.waiting
+
+    @property
+    def lost_lines(self) -> int:
+        """Lines that could not be written, as far as that is known by now."""
+        return self._refused.total + self._file.lost_lines
 
     def write(self, source: Source, stream: str, block: bytes) -> None:
         """Write whole lines that `source` printed to `stream`, each with its newline."""
@@ -131,6 +138,7 @@ class Log:
         self._errors.close(CLOSING_SECONDS)
 
     def _queue(self, item: _Item, block: bytes) -> None:
+        self.lines += block.count(b"\n")  # 20 ns a line; what the format adds or takes away is not counted
         if not self._say_what_was_refused():
             self._refused.keep(block, 0)
             return
