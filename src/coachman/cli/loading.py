@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,12 +36,17 @@ def with_configuration(command: Command) -> Command:
     return command
 
 
-def loaded_from(application: str | None, config_file: Path | None, given: dict[str, Any]) -> Loaded:
+def loaded_from(
+    application: str | None,
+    config_file: Path | None,
+    given: dict[str, Any],
+    environment: Mapping[str, str] = os.environ,
+) -> Loaded:
     """Return the configuration; say on standard error what looks like a mistake in the environment."""
     options = values_given((*APPLICATION_SETTINGS, *SUPERVISOR_SETTINGS), given)
     folder = Path.cwd()
     file = None if config_file is None else folder / config_file
-    loaded = load(Given(options, application, file, os.environ, folder))
+    loaded = load(Given(options, application, file, environment, folder))
     for note in loaded.notes:
         click.echo(f"coachman: {note}", err=True)
     return loaded

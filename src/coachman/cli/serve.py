@@ -9,16 +9,10 @@ from typing import Any
 import click
 
 from coachman.cli.loading import loaded_from, with_configuration
-from coachman.config.model import SupervisorConfig
 from coachman.errors import ApplicationError
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.failures.failure_text import summary
 from coachman.supervisor.supervisor import serve as serve_until_stopped
-
-
-def configuration(application: str | None, config_file: Path | None, **given: Any) -> SupervisorConfig:
-    """Return the configuration from what `serve` was given."""
-    return loaded_from(application, config_file, given).config
 
 
 @click.command()
@@ -29,7 +23,7 @@ def serve(application: str | None, config_file: Path | None, **given: Any) -> No
     APP is MODULE:ATTRIBUTE, a file, or a folder with a passenger_wsgi.py or wsgi.py in it; the attribute is
     "application" where none is named. Without APP and without a file, the current folder is served.
     """
-    config = configuration(application, config_file, **given)
+    config = loaded_from(application, config_file, given).config
     try:
         asyncio.run(serve_until_stopped(config))
     except StartFailed as error:

@@ -98,7 +98,9 @@ def choice(options: type[StrEnum]) -> Parser[StrEnum]:
 
 def application(raw: Any, folder: Path) -> ApplicationLocation:
     """Read ``MODULE:ATTRIBUTE``, a file or a folder."""
-    return locate_application(text(raw, folder), folder)
+    if not isinstance(raw, str) or not raw:
+        raise ConfigurationError(f"{raw!r} is no application; write module:attribute, a file or a folder")
+    return locate_application(raw, folder)
 
 
 def path(raw: Any, folder: Path) -> Path:
