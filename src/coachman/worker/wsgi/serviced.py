@@ -93,11 +93,12 @@ class ServicedConnection(Connection):
             self._logged = request
             self._started_ns = time.monotonic_ns()
             self._take_request_id(request)
-        answer = self._static_answer(request)
-        self._answers.pop(request, None)
-        if answer is not None:
-            self._send_static(request, answer)
-            return
+        if services.static is not None:
+            answer = self._static_answer(request)
+            del self._answers[request]
+            if answer is not None:
+                self._send_static(request, answer)
+                return
         self._begin_timing()
         super()._serve(request)
         self._end_timing()
