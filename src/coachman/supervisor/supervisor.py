@@ -11,6 +11,7 @@ from coachman.config.model import SupervisorConfig
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.strays import Strays
+from coachman.supervisor.undertaker.undertaker import Undertaker
 from coachman.unix.adoption import become_subreaper
 from coachman.unix.allocation import keep_freed_memory
 from coachman.unix.signals import signal_name
@@ -38,7 +39,9 @@ async def serve(config: SupervisorConfig) -> None:
         for application_config in config.applications:
             applications.append(application := Application(application_config, log))
             on_end.callback(application.close)
-        strays = Strays(lambda: _pids(applications), log)
+        undertaker = Undertaker([application.estate for application in applications], log.note)
+        on_end.callback(undertaker.close)
+        strays = Strays(lambda: _pids([*applications, undertaker]), log)
         on_end.callback(strays.close)
         stop = StopSignals(applications, log)
         on_end.callback(stop.close)
@@ -120,11 +123,11 @@ class StopSignals:
             self._asked.set()
 
 
-def _pids(applications: Sequence[Application]) -> set[int] | None:
+def _pids(owners: Sequence[Application | Undertaker]) -> set[int] | None:
     """Return every process that somebody looks after; None while there may be one more."""
     found: set[int] = set()
-    for application in applications:
-        pids = application.pids()
+    for owner in owners:
+        pids = owner.pids()
         if pids is None:
             return None
         found |= pids
