@@ -12,6 +12,7 @@ from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
 from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, RestartStatus
+from coachman.supervisor.application.demand_watch import DemandWatch
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.pool import Pool
@@ -24,6 +25,7 @@ from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import first_of
 from coachman.supervisor.process.spawner import Account
+from coachman.unix.accept_queue import accept_queue_length
 from coachman.unix.identity import find_identity
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
@@ -61,6 +63,9 @@ class Application:
             self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
+            self._demand_watch = DemandWatch(
+                config, self.pool, self._scoreboard, self.listeners, self._refusals, log.note
+            )
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
@@ -79,6 +84,7 @@ class Application:
             await first_of(generation.tried)
         if generation.failure is not None and not keep_trying:
             raise StartFailed(generation.failure)
+        self._demand_watch.start()
         for listener in self.listeners:
             self._log.announce(f"listening at {listener.address.url}")
 
@@ -104,9 +110,7 @@ class Application:
         `ConfigurationError` where it is neither, or would leave none.
         """
         self.processes = scaled(self.processes, change)
-        self.pool.wanted = min(max(self.pool.wanted, self.processes.least), self.processes.most)
-        self._log.note(f"{self.name} is to have {self.processes} workers")
-        self.pool.reconcile()
+        self._demand_watch.set_processes(self.processes)
         return self.processes
 
     async def dump(self, pid: int | None = None) -> dict[int, str]:
@@ -125,6 +129,7 @@ class Application:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
         if self._reloading is not None:
             await self._reloading.stop()
+        self._demand_watch.stop()
         await self._limit_watch.stop()
         await self.pool.stop()
         await self._refusals.stop()
@@ -159,10 +164,16 @@ class Application:
                 for member in self.pool.members
                 if member.process is not None
             ),
+            queue=self._queue(),
             last_restart=newest.restart if newest is not None and newest.number > 1 else None,
             problem=self._problem(),
             totals=self.pool.history.totals(view.counters for view in views.values()),
         )
+
+    def _queue(self) -> int | None:
+        lengths = [accept_queue_length(listener.sock) for listener in self.listeners]
+        known = [length for length in lengths if length is not None]
+        return sum(known) if len(known) == len(lengths) else None
 
     def _watch_for_changes(self) -> None:
         root, restart = self.config.location.root, self.config.restart
