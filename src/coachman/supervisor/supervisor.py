@@ -12,6 +12,7 @@ from coachman.supervisor.application.application import Application
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
+from coachman.unix.allocation import keep_freed_memory
 from coachman.unix.signals import signal_name
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -27,6 +28,7 @@ async def serve(config: SupervisorConfig) -> None:
     with ExitStack() as on_end:
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
+        keep_freed_memory()  # of what passes through the log
         # Before the log, so that it is undone after it: a rotation must not kill a supervisor that is ending.
         on_end.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGUSR1)
         log = Log(config.log_file, config.log_format, config.log_level)
