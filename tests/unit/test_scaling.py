@@ -25,7 +25,19 @@ def looked(
 
 def test_a_sudden_crowd_is_served_by_all_within_a_few_looks() -> None:
     crowd = [(look * 0.1, 2, 60) for look in range(4)]
-    assert [looked(Scaling(2), *crowd[: n + 1]).wanted for n in range(4)] == [2, 4, 8, 8]
+    assert [looked(Scaling(2), *crowd[: n + 1]).wanted for n in range(4)] == [2, 8, 8, 8]
+
+
+def test_a_huge_crowd_is_met_in_steps() -> None:
+    bounds = Bounds(least=2, most=100, threads=1, idle_time=60.0)
+    crowd = [(look * 0.1, 2, 600) for look in range(5)]
+    assert [looked(Scaling(2), *crowd[: n + 1], bounds=bounds).wanted for n in range(5)] == [
+        2,
+        8,
+        32,
+        100,
+        100,
+    ]
 
 
 def test_a_moments_crowd_is_no_demand() -> None:

@@ -8,6 +8,8 @@ from typing import Final
 
 GROW_AFTER: Final = 0.1
 """Seconds for which requests have to wait before the pool grows: a moment's crowd is no demand."""
+GROWTH: Final = 4
+"""How many times as many workers there may be after one step."""
 UNBOUNDED_CAPACITY: Final = 100
 """Requests at the same time that are taken for enough for one worker, where nothing bounds them (ASGI)."""
 
@@ -61,7 +63,7 @@ def scaled_to(scaling: Scaling, demand: Demand, bounds: Bounds) -> Scaling:
     pressed = pressed_since is not None and demand.at - pressed_since >= GROW_AFTER
     # One step after the other: what those that are being started will bring is not known yet.
     if pressed and needed > wanted and demand.ready >= wanted:
-        wanted = min(needed, 2 * wanted, bounds.most)
+        wanted = min(needed, GROWTH * wanted, bounds.most)
 
     extra = wanted - bounds.least
     needed_at = tuple(

@@ -15,6 +15,7 @@ from coachman.protocol.status import ApplicationStatus, RestartStatus
 from coachman.supervisor.application.demand_watch import DemandWatch
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.limit_watch import LimitWatch
+from coachman.supervisor.application.memory_gauge import MemoryGauge
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.refusals import Refusals
 from coachman.supervisor.application.reloading import Reloading, require_watchfiles
@@ -46,6 +47,7 @@ class Application:
         self.processes = config.scaling.processes
         """How many workers there may be; `scale` changes it."""
         self._log = log
+        self._memory_gauge = MemoryGauge()
         self._reloading: Reloading | None = None
         self._on_close = ExitStack()
         if config.restart.reload:
@@ -150,6 +152,9 @@ class Application:
         """Return its state at this moment."""
         generations = self.pool.generations
         newest = generations.newest
+        workers = [member.process for member in self.pool.members if member.process is not None]
+        memory = self._memory_gauge.read([worker.pid for worker in workers])
+        now = time.monotonic()
         views = {member.slot: self._scoreboard.view(member.slot) for member in self.pool.members}
         return ApplicationStatus(
             name=self.name,
@@ -160,9 +165,7 @@ class Application:
             generation=generations.number,
             preloaders=generations.preloaders,
             workers=tuple(
-                worker_status(member.process, views[member.slot], time.monotonic())
-                for member in self.pool.members
-                if member.process is not None
+                worker_status(worker, views[worker.slot], memory[worker.pid], now) for worker in workers
             ),
             queue=self._queue(),
             last_restart=newest.restart if newest is not None and newest.number > 1 else None,
