@@ -10,6 +10,7 @@ from math import ceil
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
+from coachman.errors import ConfigurationError
 from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, RestartStatus
 from coachman.supervisor.application.demand_watch import DemandWatch
@@ -31,8 +32,11 @@ from coachman.unix.identity import find_identity
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
-SLOTS = 4096
-"""Slots of the scoreboard: more than a pool can ever have workers, and free of charge until they are used."""
+SPARE_SLOTS = 256
+"""Slots of the scoreboard beyond those that the configured number needs, for `Application.scale`.
+
+Not any number: workers look through all of them to see who is free.
+"""
 
 
 class Application:
@@ -59,7 +63,9 @@ class Application:
             for address in config.addresses:
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
-            self._scoreboard = Scoreboard.create(SLOTS)
+            # Twice: where the pool shrinks or is replaced, those that drain have slots as well.
+            slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
+            self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
             account = Account(identity, settings.umask)
             self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
@@ -109,9 +115,16 @@ class Application:
         """Change how many workers there are to be; return how many, from now on until the server ends.
 
         `change` is "4" or "2-8", or "+1" or "-1", which moves both ends of the range. Raises
-        `ConfigurationError` where it is neither, or would leave none.
+        `ConfigurationError` where it is neither, or would leave none, or more than there is room for.
         """
-        self.processes = scaled(self.processes, change)
+        processes = scaled(self.processes, change)
+        room = (self._scoreboard.slots - self.config.restart.surge - 1) // 2
+        if processes.most > room:
+            raise ConfigurationError(
+                f"{self.name} has room for {room} workers, not for {processes.most}; for more, "
+                f"start the server with --processes {processes}"
+            )
+        self.processes = processes
         self._demand_watch.set_processes(self.processes)
         return self.processes
 
