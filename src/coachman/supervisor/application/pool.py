@@ -109,7 +109,9 @@ class Pool:
                 case Start(slot, number):
                     member = Member(slot, self.generations.by_number(number))
                     self._members[slot] = member
-                    self._lives[slot] = asyncio.create_task(self._live(member))
+                    self._lives[slot] = life = asyncio.create_task(self._live(member))
+                    # Not at the end of the life itself: one that is called off at once never begins.
+                    life.add_done_callback(partial(self._forget, member))
                 case Drain(slot):
                     member = self._members[slot]
                     member.unwanted = self._why_drained(member)
@@ -172,11 +174,12 @@ class Pool:
             self._note_end(member, await member.process.ended())
         except StartFailed as error:
             self._note_failed_start(member, error.failure)
-        finally:
-            self.history.add(self._scoreboard.view(member.slot).counters)
-            self._scoreboard.clear(member.slot, pid=0, generation=0)
-            del self._members[member.slot], self._lives[member.slot]
-            self.reconcile()
+
+    def _forget(self, member: Member, _life: asyncio.Task[None]) -> None:
+        self.history.add(self._scoreboard.view(member.slot).counters)
+        self._scoreboard.clear(member.slot, pid=0, generation=0)
+        del self._members[member.slot], self._lives[member.slot]
+        self.reconcile()
 
     async def _start(self, member: Member) -> None:
         """Have it started; raise `StartFailed` where that fails."""
