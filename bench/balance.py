@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import os
 import random
-
 import resource
 import time
 from collections.abc import Callable, Iterator

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from coachman.config.model import Bounds, WorkerConfig
 from coachman.protocol.handoff import Passport, encode_passport
 from coachman.protocol.scoreboard import SlotView
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
@@ -20,7 +21,7 @@ from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi.engine import Engine
 
-from .test_wsgi_engine import receive_response
+from .served import receive_response
 
 Environ = dict[str, Any]
 Start = Callable[..., Callable[[bytes], None]]
@@ -49,11 +50,11 @@ class Gate:
 class Worker:
     """An engine in a thread. Its application says its name, behind the gate where the path is /gate."""
 
-    def __init__(self, group: Group, slot: int, threads: int, **options: Any) -> None:
+    def __init__(self, group: Group, slot: int, threads: int, bounds: Bounds) -> None:
         self.name = b"%d" % slot
         self._slot = slot
         self._group = group
-        self.engine = Engine(self.application, threads=threads, **options)
+        self.engine = Engine(self.application, WorkerConfig(threads=threads, bounds=bounds))
         self._cells = group.scoreboard.cells(slot)
         self.engine.use_cells(self._cells)
         queue = group.queue
@@ -123,8 +124,8 @@ class Group:
             self._on_close.callback(thing.close)
         self._slots = 0
 
-    def worker(self, threads: int, *, listens: bool = True, **options: Any) -> Worker:
-        worker = Worker(self, self._slots, threads, **options)
+    def worker(self, threads: int, *, listens: bool = True, connections: int = 0) -> Worker:
+        worker = Worker(self, self._slots, threads, Bounds(connections=connections))
         self._slots += 1
         self._on_close.callback(worker.close)
         if listens:
@@ -362,7 +363,7 @@ def test_a_worker_without_descriptors_leaves_the_queue_alone_for_a_moment(
 
 
 def test_at_the_bound_of_connections_nothing_is_taken(group: Group) -> None:
-    worker = group.worker(1, max_connections=1)
+    worker = group.worker(1, connections=1)
     first, second = group.connect(), group.connect()
     ask(first)
     assert answer(first) == worker.name

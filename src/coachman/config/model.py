@@ -42,6 +42,14 @@ class LogFormat(StrEnum):
     """What the application printed, and nothing else."""
 
 
+class LogLevel(StrEnum):
+    """How much coachman itself says in the log."""
+
+    INFO = "info"
+    DEBUG = "debug"
+    """Also what matters only to those who look for a fault."""
+
+
 class AccessLogFormat(StrEnum):
     """What the log says of a request."""
 
@@ -99,6 +107,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     static: dict[str, str] = {}
     """Folder by the prefix of the paths that are served from it."""
     static_follow_symlinks: bool = False
+    static_max_age: float | None = None
+    """Seconds for which clients may use a static file without asking again; None: nothing is said."""
     request_timeout: float = 0.0
     """Seconds that the application may take to answer; 0: any."""
     drain_timeout: float = 10.0
@@ -182,6 +192,7 @@ class SupervisorConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Path | None = None
     """None: standard output."""
     log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
     pid_file: Path | None = None
     metrics: TcpAddress | None = None
     """Where metrics and health checks are served."""

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from coachman.config import values
-from coachman.config.model import AccessLogFormat, Interface, LogFormat, SpawnMethod
+from coachman.config.model import AccessLogFormat, Interface, LogFormat, LogLevel, SpawnMethod
 from coachman.config.setting import Setting
 from coachman.config.values import each, mapping, whole_number
 
 _count: Final = whole_number(0, 2**53)
 _function: Final = "MODULE:FUNCTION"
+
+APPLICATION: Final = Setting(
+    "app",
+    "location",
+    values.application,
+    "The application: MODULE:ATTRIBUTE, a file, or a folder.",
+    "APP",
+)
+"""The argument of `coachman serve`; in the file and the environment it is a setting like the others."""
 
 APPLICATION_SETTINGS: Final = (
     Setting("bind", "addresses", each(values.address), "Where to listen.", "HOST:PORT|unix:PATH", True),
@@ -295,6 +304,13 @@ APPLICATION_SETTINGS: Final = (
         values.truth,
         "Let --static follow symbolic links, as long as they stay in the folder.",
     ),
+    Setting(
+        "static-max-age",
+        "worker.static_max_age",
+        values.seconds,
+        "Let clients use a static file for so long before they ask again. Default: they decide.",
+        "SECONDS",
+    ),
 )
 """What can be set for each application."""
 
@@ -312,6 +328,13 @@ SUPERVISOR_SETTINGS: Final = (
         values.choice(LogFormat),
         "text: each line with its process and pipe; json: an object a line; raw: what was printed.",
         "text|json|raw",
+    ),
+    Setting(
+        "log-level",
+        "log_level",
+        values.choice(LogLevel),
+        "How much coachman itself says in the log.",
+        "info|debug",
     ),
     Setting("pid-file", "pid_file", values.path, "Write the supervisor's pid to this file.", "FILE"),
     Setting(

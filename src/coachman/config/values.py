@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 from coachman.config.addresses import Address, TcpAddress, parse_address
+from coachman.config.application_location import ApplicationLocation, locate_application
 from coachman.config.model import ProcessCount
+from coachman.config.nearest import nearest
 from coachman.config.resource_limits import parse_limit
 from coachman.errors import ConfigurationError
 
@@ -87,10 +89,18 @@ def choice(options: type[StrEnum]) -> Parser[StrEnum]:
         try:
             return options(raw)
         except ValueError:
-            words = ", ".join(option.value for option in options)
-            raise ConfigurationError(f"{raw!r} is none of {words}") from None
+            words = [option.value for option in options]
+            guess = nearest(str(raw), words)
+            raise ConfigurationError(f"{raw!r} is none of {', '.join(words)}{guess}") from None
 
     return parse
+
+
+def application(raw: Any, folder: Path) -> ApplicationLocation:
+    """Read ``MODULE:ATTRIBUTE``, a file or a folder."""
+    if not isinstance(raw, str) or not raw:
+        raise ConfigurationError(f"{raw!r} is no application; write module:attribute, a file or a folder")
+    return locate_application(raw, folder)
 
 
 def path(raw: Any, folder: Path) -> Path:
@@ -119,6 +129,17 @@ def process_count(raw: Any, folder: Path) -> ProcessCount:
     if count.least > count.most:
         raise ConfigurationError(f"{raw!r} has more at least than at most; write {count.most}-{count.least}")
     return count
+
+
+def scaled(count: ProcessCount, change: str) -> ProcessCount:
+    """Return `count` after `change`: "N", "LEAST-MOST", or "+N" or "-N", which moves both of its ends.
+
+    Raises `ConfigurationError` where `change` is none of these, or none or too many would be left.
+    """
+    if not change.startswith(("+", "-")):
+        return process_count(change, Path())
+    by = whole_number(1, 1000)(change[1:], Path()) * (1 if change[0] == "+" else -1)
+    return process_count(f"{count.least + by}-{count.most + by}" if count.least + by > 0 else "0", Path())
 
 
 def usual_process_count() -> ProcessCount:

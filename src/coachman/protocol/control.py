@@ -4,10 +4,11 @@ Every process that runs the application:
 
 ============  ===============================  ====================================================
 → supervisor  ``stdout`` + descriptor          the read end of the pipe that the application prints to
+→ supervisor  ``access`` + descriptor          the read end of the pipe that the access log comes in
 → supervisor  ``step NAME AT``                 this step of the start begins, at that monotonic time
 → supervisor  ``raised AT``                    the application's code has failed, at that monotonic time
 → supervisor  ``stacks SIGNAL`` + descriptor   this signal has it write the stacks of all threads to the
-                                               descriptor, and ends it; as long as the start lasts
+                                               descriptor; during the start it ends the process as well
 → supervisor  ``report`` + scalar message      why the application could not be loaded, as JSON
 → supervisor  ``imports PACKAGE...``           what imports took, each as ``NAME SELF TOTAL MODULES``
 ============  ===============================  ====================================================
@@ -16,14 +17,20 @@ Workers:
 
 ============  ===============================  ====================================================
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
+supervisor →  ``lifeline`` + descriptor        from now on, be killed when this hangs up, and not when the
+                                               supervisor is gone: drain then
 supervisor →  ``handoff`` + two descriptors    where connections are put for other workers, and where they
                                                are taken; comes behind ``scoreboard``
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
-supervisor →  ``ping``                         say that the loop turns, here and on the scoreboard
-→ supervisor  ``pong``                         it does
-supervisor →  ``drain SECONDS WHAT``           stop accepting, finish what is in hand, exit; WHAT becomes of the
-                                               connections: ``handover`` to other workers, or ``close``
+supervisor →  ``drain SECONDS CONNECTIONS``    stop accepting, finish what is in hand, exit; connections are
+                                               left to other workers (``handover``) or closed (``close``)
+supervisor →  ``ping``                         answer from the loop
+→ supervisor  ``pong``                         the answer
+→ supervisor  ``draining``                     accepts no more
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
+→ supervisor  ``timed-out SECONDS STATUS       a request has been in the application for too long, and was
+              LINE`` + scalar message          answered with STATUS ("": not at all); the stacks as text
+→ supervisor  ``dumped`` + scalar message      the stacks as text, upon the signal of ``stacks``
 ============  ===============================  ====================================================
 
 Preloaders:
@@ -40,10 +47,9 @@ supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four des
 from typing import Final
 
 SCOREBOARD: Final = "scoreboard"
+LIFELINE: Final = "lifeline"
 HANDOFF: Final = "handoff"
 LISTEN: Final = "listen"
-PING: Final = "ping"
-PONG: Final = "pong"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"
 STEP: Final = "step"
@@ -51,7 +57,15 @@ RAISED: Final = "raised"
 STACKS: Final = "stacks"
 REPORT: Final = "report"
 IMPORTS: Final = "imports"
+PING: Final = "ping"
+PONG: Final = "pong"
+DRAINING: Final = "draining"
 DRAINED: Final = "drained"
+TIMED_OUT: Final = "timed-out"
+DUMPED: Final = "dumped"
+STACKS_LIMIT: Final = 256 * 1024
+"""Bytes of the stacks that a worker tells."""
+ACCESS: Final = "access"
 
 ALIVE: Final = "alive"
 SPAWN: Final = "spawn"

@@ -16,6 +16,10 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Host and port at which the client has reached us."""
     peer: tuple[str, str] = ("", "")
     """Host and port of the client; a host of "": a local process, on a unix socket."""
+    scheme: str = "http"
+    """By which the client asks, as a proxy tells it by the PROXY protocol."""
+    introduced: bool = False
+    """Whether the PROXY protocol's header, where it is expected, was read."""
     served: int = 0
     """Requests that have been answered on the connection."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from coachman.protocol.scoreboard import CELL_SIZE, CELLS, GENERATION, PID, TAKES, SlotView, view_of
+from coachman.protocol.scoreboard import CELL_SIZE, CELLS, GENERATION, PID, SlotView, view_of
 
 SLOT_SIZE = CELLS * CELL_SIZE
 
@@ -51,10 +51,6 @@ class Scoreboard:
         self._map[slot * SLOT_SIZE : (slot + 1) * SLOT_SIZE] = bytes(SLOT_SIZE)
         self._cells[slot * CELLS + PID] = pid
         self._cells[slot * CELLS + GENERATION] = generation
-
-    def vacate(self, slot: int) -> None:
-        """Say that the worker of a slot is gone: its siblings count on it no more. Its figures stay."""
-        self._cells[slot * CELLS + TAKES] = 0
 
     def view(self, slot: int) -> SlotView:
         """Read a slot."""

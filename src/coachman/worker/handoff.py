@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from coachman.protocol.handoff import MAX_SIZE, Passport, decode_passport, encode_passport
-from coachman.protocol.scoreboard import CELLS, IN_FLIGHT, TAKES, THREADS, WAITING
+from coachman.protocol.scoreboard import CELLS, IN_FLIGHT, PID, TAKES, THREADS, WAITING
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
 from coachman.unix.scoreboard import Scoreboard
 from coachman.unix.standard_descriptors import above_standard
@@ -15,6 +16,9 @@ from coachman.worker.complaints import complain
 
 LOOK_SECONDS: Final = 0.01
 """How long a look at the siblings' slots is good for."""
+
+UNUSED_SLOTS: Final = 16
+"""So many slots in a row without a worker: none has been used behind them."""
 
 __all__ = ["Handoff", "NoDescriptorLeft", "Passport"]
 
@@ -99,11 +103,22 @@ class Handoff:
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        cells, own = self._columns, self._slot
-        taking = [slot for slot, takes in enumerate(cells[TAKES::CELLS].tolist()) if takes and slot != own]
+        cells = self._columns
+        taking = [slot for slot in self._used_slots() if cells[slot * CELLS + TAKES] and slot != self._slot]
         self._siblings = len(taking)
         self._idle_siblings = sum(
             cells[slot * CELLS + IN_FLIGHT] < (cells[slot * CELLS + THREADS] or 1)
             and cells[slot * CELLS + WAITING] == 0
             for slot in taking
         )
+
+    def _used_slots(self) -> Iterator[int]:
+        """Give the slots that may have a worker. Memory behind the last one is not touched, or it would be taken
+        from the system.
+        """
+        cells, unused = self._columns, 0
+        for slot in range(len(cells) // CELLS):
+            unused = unused + 1 if cells[slot * CELLS + PID] == 0 else 0
+            if unused > UNUSED_SLOTS and slot > self._slot:
+                return
+            yield slot

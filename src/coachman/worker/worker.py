@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 
+from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.handoff import Handoff
+from coachman.worker.inspector import Inspector
+from coachman.worker.orphan_guard import OrphanGuard
+from coachman.worker.stacks import SIGNAL as STACKS_SIGNAL
 from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
 
-ORPHAN_DRAIN_SECONDS = 0.5
-"""How long a worker may go on once its supervisor has closed the control channel; the kernel is faster."""
+READ_SIZE = 64 * 1024
 
 
 @contextmanager
@@ -43,24 +48,49 @@ class Worker(AbstractServer):
     """Serves requests with `engine` until the supervisor has it drained, or is gone.
 
     `on_listening` is called with the address of the first listening socket, once connections are accepted.
+    Once the supervisor is gone, `guard` bounds its life, and it drains for `drain_timeout` seconds at most.
+    `output` are read ends of the pipes that this process prints to; nobody else reads them then.
     """
 
-    def __init__(self, engine: Engine, on_listening: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        on_listening: Callable[[str], None],
+        *,
+        inspector: Inspector | None = None,
+        guard: OrphanGuard,
+        output: Sequence[int],
+        drain_timeout: float,
+    ) -> None:
         self._engine = engine
+        self._inspector = inspector
+        self._telling = threading.Lock()
+        """Held while this thread or another one writes to the supervisor."""
+        self._guard = guard
+        self._output = output
+        self._drain_timeout = drain_timeout
         self._scoreboard: Scoreboard | None = None
         self._slot = 0
         self._handoff: Handoff | None = None
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
+        self.define_message_handler(control.LIFELINE, "depend_on_lifeline")
         self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
         self.define_message_handler(control.HANDOFF, "join_handoff")
         self.define_message_handler(control.LISTEN, "listen")
-        self.define_message_handler(control.PING, "answer_ping")
         self.define_message_handler(control.DRAIN, "drain")
+        self.define_message_handler(control.PING, "pong")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
         # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
         self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
+        if inspector is not None:
+            self.define_signal_handler(STACKS_SIGNAL, inspector.report_upon_signal)
+
+    def initialize_server(self) -> None:
+        """Be ready to tell where the threads are."""
+        if self._inspector is not None:
+            self._inspector.start(self.tell)
 
     def main_loop(self) -> None:
         """Run the engine, with the control channel as one of the things it waits for."""
@@ -70,10 +100,12 @@ class Worker(AbstractServer):
             finished = engine.run()
         if not self.done:
             engine.remove_reader(channel)
-            self.send_to_client(control.DRAINED, "yes" if finished else "no")
+            self.tell((control.DRAINED, "yes" if finished else "no"))
 
     def finalize_server(self) -> None:
         """Close what the engine still has."""
+        if self._inspector is not None:
+            self._inspector.close()
         self.stuck = not self._engine.close()
         if self.stuck:
             return  # the application's threads still have all of it
@@ -100,6 +132,12 @@ class Worker(AbstractServer):
             self._handoff = Handoff(HandoffQueue(put_fd, take_fd), self._scoreboard, self._slot)
             self._engine.join_handoff(self._handoff)
 
+    def depend_on_lifeline(self) -> None:
+        """Live as long as the lifeline that follows the message. It comes before anything is in hand."""
+        fd = self.client.recv_io(negotiate=False)
+        if fd is not None:
+            self._guard.give_time(fd)
+
     def listen(self, address: str) -> None:
         """Accept on the listening socket that follows the message."""
         fd = self.client.recv_io(negotiate=False)
@@ -110,24 +148,47 @@ class Worker(AbstractServer):
         if on_listening is not None:
             on_listening(address)
 
-    def answer_ping(self) -> None:
-        """Say that the loop turns."""
-        self._engine.beat()
-        self.send_to_client(control.PONG)
-
     def drain(self, seconds: str, connections: str) -> None:
         """Finish what is in hand, for so many seconds at most, and end."""
-        self._engine.drain(float(seconds), hand_over=connections == control.HANDOVER)
+        self._drain(float(seconds), hand_over=connections == control.HANDOVER)
+
+    def pong(self) -> None:
+        """Show that the loop turns."""
+        self._engine.beat()
+        self.tell((control.PONG,))
 
     def drain_upon_signal(self) -> None:
         """Drain; the signal may have come in the middle of anything, so the loop does it.
 
         The supervisor puts another worker in this one's place, for which connections wait in the queue.
         """
-        self._engine.call_soon(lambda: self._engine.drain(SELF_DRAIN_SECONDS, hand_over=True))
+        self._engine.call_soon(lambda: self._drain(SELF_DRAIN_SECONDS, hand_over=True))
+
+    def _drain(self, seconds: float, *, hand_over: bool) -> None:
+        self._engine.drain(seconds, hand_over=hand_over)
+        with suppress(ChannelError):  # nobody is left who would want to know
+            self.tell((control.DRAINING,))
+
+    def tell(self, message: tuple[str, ...], details: bytes | None = None) -> None:
+        """Send the supervisor a message, and `details` as a scalar behind it. May be called by any thread.
+
+        Raises what `MessageChannel.write` raises.
+        """
+        with self._telling:
+            self.client.write(*message)
+            if details is not None:
+                self.client.write_scalar(details)
 
     def _on_control(self) -> None:
         self.dispatch_pending()
         if self.done:
             self._engine.remove_reader(self.client.fileno())
-            self._engine.drain(ORPHAN_DRAIN_SECONDS)
+            for fd in self._output:
+                self._engine.add_reader(fd, partial(self._discard, fd))
+            self._engine.drain(self._drain_timeout)
+
+    def _discard(self, fd: int) -> None:
+        """Empty a pipe that nobody else reads, or whoever prints would wait for ever once it is full."""
+        with suppress(BlockingIOError):
+            if not os.read(fd, READ_SIZE):
+                self._engine.remove_reader(fd)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from coachman.config.model import LogFormat
-from coachman.protocol.log_format import FORMATS, Attribution, Source, encode_note
+from coachman.config.model import LogFormat, LogLevel
+from coachman.protocol.log_format import FORMATS, Attribution, Source, TextFormat, encode_note
 from coachman.protocol.unwritten import Unwritten
 from coachman.supervisor.log.gate import Gate
 from coachman.supervisor.log.log_file import LogFile, write_out
 from coachman.supervisor.log.log_writer import LogWriter, Put
+from coachman.supervisor.log.recent import Recent
 
 CLOSING_SECONDS = 3.0
 """How long a reader of the log may take for what is left of it when the supervisor ends."""
@@ -47,33 +49,59 @@ class Log:
     whoever reads what applications print has to heed it. Belongs to the event loop's thread.
     """
 
-    def __init__(self, file: Path | None, log_format: LogFormat = LogFormat.TEXT, *, fd: int = 1) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        log_format: LogFormat = LogFormat.TEXT,
+        level: LogLevel = LogLevel.INFO,
+        *,
+        fd: int = 1,
+    ) -> None:
         """Write to `file`, or to the descriptor `fd`, which stays the caller's, where that is None.
 
         Raises `ConfigurationError` where the file cannot be opened.
         """
         self.gate = Gate()
+        self._debugging = level is LogLevel.DEBUG
         self._format = FORMATS[log_format.value](os.getpid())
         self._file = LogFile(file, self._complain, self._format_note, fd=fd)
         self._writer = LogWriter[_Item]("log", self._write_items, self.gate.open)
         self._errors = LogWriter[bytes]("standard error", _write_errors)
         self._refused = Unwritten()
+        self.recent = Recent[_Item]()
+        """What was written last, before it is formatted; `text` does that."""
+        self.lines = 0
+        """Lines that there have been, of applications and of the supervisor."""
 
     @property
     def waiting(self) -> int:
         """Bytes that have not been written yet."""
         return self._writer.waiting
 
+    @property
+    def lost_lines(self) -> int:
+        """Lines that could not be written, as far as that is known by now."""
+        return self._refused.total + self._file.lost_lines
+
     def write(self, source: Source, stream: str, block: bytes) -> None:
         """Write whole lines that `source` printed to `stream`, each with its newline."""
-        self._queue(_Lines(source.attributions[stream], block, time.time_ns()), block)
+        lines = _Lines(source.attributions[stream], block, time.time_ns())
+        self._queue(lines, block)
+        self.recent.add(source.application, lines, block)
 
     def note(self, text: str) -> None:
         """Write what the supervisor itself has to say: to standard error where the format has no notes."""
+        note, block = _Note(text, time.time_ns()), encode_note(text) + b"\n"
+        self.recent.add(None, note, block)
         if self._format.has_notes:
-            self._queue(_Note(text, time.time_ns()), encode_note(text) + b"\n")
+            self._queue(note, block)
         else:
             self._complain(text)
+
+    def debug(self, text: str) -> None:
+        """Note `text` for those who look for a fault, at the level `LogLevel.DEBUG`."""
+        if self._debugging:
+            self.note(text)
 
     def announce(self, text: str) -> None:
         """Note `text`, and show it where the person looks when the log goes to a file."""
@@ -84,6 +112,18 @@ class Log:
     def reopen(self) -> None:
         """Go on in the file that has the log's path now, after what was written before is in the old one."""
         self._writer.put(_Reopen(), 0)
+
+    def text(self, items: Iterable[_Item]) -> str:
+        """Return recent items as the log has them; notes in any format."""
+        notes = self._format if self._format.has_notes else TextFormat(os.getpid())
+        blocks = []
+        for item in items:
+            match item:
+                case _Lines(attribution, block, time_ns):
+                    blocks.append(self._format.lines(attribution, block, time_ns))
+                case _Note(text, time_ns):
+                    blocks.append(notes.note(text, time_ns))
+        return b"".join(blocks).decode(errors="backslashreplace")
 
     def close(self) -> None:
         """Write what is left, for `CLOSING_SECONDS` at most, and close the file."""
@@ -98,6 +138,7 @@ class Log:
         self._errors.close(CLOSING_SECONDS)
 
     def _queue(self, item: _Item, block: bytes) -> None:
+        self.lines += block.count(b"\n")  # 20 ns a line; what the format adds or takes away is not counted
         if not self._say_what_was_refused():
             self._refused.keep(block, 0)
             return

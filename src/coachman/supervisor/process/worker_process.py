@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from coachman.config.model import ApplicationConfig
 from coachman.errors import ChannelError
@@ -18,10 +21,11 @@ from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS
 from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import ControlledSpawn
+from coachman.supervisor.process.stack_dump import StackDump
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import Identity
+from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
-from coachman.unix.processes import Ending
 from coachman.unix.scoreboard import Scoreboard
 
 
@@ -38,8 +42,11 @@ class WorkerProcess(ControlledProcess):
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
         handoff: HandoffQueue,
+        lifeline: Lifeline,
         log: Log,
+        on_draining: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_draining` is called when the worker has said that it accepts no more."""
         source = Source(spawned.process.child.pid, config.title, generation)
         super().__init__(spawned, request_for(config, identity, Role.WORKER), source, log)
         self.slot = slot
@@ -48,8 +55,17 @@ class WorkerProcess(ControlledProcess):
         self._listeners = listeners
         self._scoreboard = scoreboard
         self._handoff = handoff
+        self._lifeline = lifeline
+        self._on_draining = on_draining
+        self.accepts = True
+        """It may accept connections, once it is ready: it has not said that it drains."""
+        self.on_timed_out: Callable[[float, str], None] | None = None
+        """Called where a request has been in the application for too long: its seconds and its line."""
+        self._pinged_at: float | None = None
+        """When it was sent the first ping that it has not answered."""
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
+        self._dump: StackDump | None = None
 
     @property
     def age(self) -> float:
@@ -63,6 +79,7 @@ class WorkerProcess(ControlledProcess):
             self._scoreboard.clear(self.slot, pid=self.pid, generation=self.generation)
             await self._control.write(control.SCOREBOARD, self.slot)
             await self._control.send_io(self._scoreboard.fd, negotiate=False)
+            await self._send_lifeline()
             await self._control.write(control.HANDOFF)
             await self._control.send_io(self._handoff.put_end, negotiate=False)
             await self._control.send_io(self._handoff.take_end, negotiate=False)
@@ -71,13 +88,28 @@ class WorkerProcess(ControlledProcess):
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
 
-    async def drain(self, *, hand_over: bool = False) -> None:
+    async def _send_lifeline(self) -> None:
+        try:
+            lower_end = self._lifeline.lower_end()
+        except OSError as error:
+            # It can serve without: it is guarded all the same.
+            self._log.note(f"worker {self.slot} would be killed at once without this process: {error}")
+            return
+        try:
+            await self._control.write(control.LIFELINE)
+            await self._control.send_io(lower_end, negotiate=False)
+        finally:
+            os.close(lower_end)
+
+    def begin_drain(self) -> None:
+        """Take it for draining from now on; `drain` is still to be awaited."""
+        self.state = next_state(self.state, Event.DRAIN)
+
+    async def drain(self, *, hand_over: bool) -> None:
         """Ask the worker to finish what it has in hand and end; see to it that it has ended in time.
 
         `hand_over`: there are, or will be, other workers for its connections; otherwise it closes them.
         """
-        if self.state is State.READY:
-            self.state = next_state(self.state, Event.DRAIN)
         seconds = self._config.worker.drain_timeout
         with suppress(ChannelError):
             what = control.HANDOVER if hand_over else control.CLOSE
@@ -87,14 +119,67 @@ class WorkerProcess(ControlledProcess):
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
 
-    async def ended(self) -> Ending:
-        """Wait for the worker to end; reap it, end what it left behind, and close every descriptor."""
-        ending = await super().ended()
-        self._scoreboard.vacate(self.slot)  # its figures stay until the slot is given to another
-        return ending
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which it has owed an answer to a ping."""
+        return 0.0 if self._pinged_at is None else time.monotonic() - self._pinged_at
+
+    async def ping(self) -> None:
+        """Have the worker's loop show that it turns; while it owes an answer, this does nothing."""
+        if self._pinged_at is None:
+            self._pinged_at = time.monotonic()
+            with suppress(ChannelError):
+                await self._control.write(control.PING)
+
+    async def abort(self) -> None:
+        """End a worker that cannot end by itself; SIGABRT leaves a core where that is allowed."""
+        self._child.send_signal(signal.SIGABRT)
+        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+        self.kill()
+
+    async def dump(self) -> str:
+        """Return where its threads and asyncio tasks are, which goes to the log as well.
+
+        "" where it cannot tell: because it is starting, has ended, or does not take a signal.
+        """
+        number = self._record.stacks_signal
+        if self.state is State.SPAWNING or self.drained or self._stacks_fd is None or number is None:
+            return ""  # it would end of that signal
+        if self._dump is None:
+            send_signal = partial(self._child.send_signal, number)
+            self._dump = StackDump(self._stacks_fd, send_signal, self._exited)
+        stacks = await self._dump.text()
+        self._log_stacks(stacks)
+        return stacks
+
+    def _log_stacks(self, stacks: str) -> None:
+        if stacks:
+            self._log.write(self._source, "stacks", stacks.removesuffix("\n").encode() + b"\n")
+
+    def _note_timed_out(self, seconds: float, status: str, line: str, stacks: str) -> None:
+        answered = f"it was answered with {status}" if status else "its connection was ended"
+        self._log.note(
+            f"worker {self.slot} (pid {self.pid}): {line} has been in the application for {seconds:.1f} s; "
+            f"{answered}" + ("" if stacks else ", and nothing is known of its stacks")
+        )
+        self._log_stacks(stacks)
+        if self.on_timed_out is not None:
+            self.on_timed_out(seconds, line)
 
     async def _receive(self, message: list[str]) -> None:
         match message:
+            case [control.PONG]:
+                self._pinged_at = None
+            case [control.DRAINING]:
+                self.accepts = False
+                self._on_draining()
+            case [control.TIMED_OUT, seconds, status, line]:
+                stacks = await self._control.read_scalar(control.STACKS_LIMIT) or b""
+                self._note_timed_out(float(seconds), status, line, stacks.decode("utf-8", "replace"))
+            case [control.DUMPED]:
+                stacks = await self._control.read_scalar(control.STACKS_LIMIT) or b""
+                if self._dump is not None:
+                    self._dump.answered(stacks)
             case [control.DRAINED, finished]:
                 self.drained = True
                 if finished == "no":

@@ -13,15 +13,20 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Iterable, Iterator
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from math import inf
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
+from time import monotonic
 from typing import TYPE_CHECKING
 
+from coachman.protocol.proxy_protocol import read_proxy_header
 from coachman.worker.complaints import complain
 from coachman.worker.handoff import Passport
-from coachman.worker.wsgi.environ import Environ, build_environ
-from coachman.worker.wsgi.outbox import ClientGone, Outbox
+from coachman.worker.wsgi.environ import Environ, build_environ, proxied_environ
+from coachman.worker.wsgi.file_wrapper import FileWrapper
+from coachman.worker.wsgi.outbox import ClientGone, Outbox, PendingFile
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
 from coachman.worker.wsgi.response import Response, date_line
+from coachman.worker.wsgi.timeouts import Phase, Wait, deadline, overdue
 
 if TYPE_CHECKING:
     from coachman.worker.wsgi.engine import Engine
@@ -29,6 +34,12 @@ if TYPE_CHECKING:
 READ_SIZE = 64 * 1024
 TURN_SIZE = 256 * 1024
 """Bytes of a streamed response that go out before other connections get a turn."""
+
+LINGER_SIZE = 16 * 1024 * 1024
+"""Bytes that a client which was refused may still send before it has read why."""
+
+_LINGERING = EPOLLIN | EPOLLRDHUP
+"""What is waited for on a connection on which nothing is served any more; told apart by its value."""
 
 _PEER_IS_DONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
@@ -44,11 +55,18 @@ class Connection:
         "_closing",
         "_engine",
         "_environ",
+        "_forwarded",
+        "_introduction",
+        "_linger_left",
         "_out",
         "_parser",
+        "_phase",
+        "_progress",
         "_refusal",
         "_request",
+        "_requests_left",
         "_response",
+        "_since",
         "_source",
         "_started",
         "fd",
@@ -58,24 +76,29 @@ class Connection:
         "waits_since",
     )
 
-    def __init__(self, engine: Engine, sock: socket.socket, environ: Environ, served: int = 0) -> None:
+    def __init__(self, engine: Engine, sock: socket.socket, environ: Environ) -> None:
         self._engine = engine
         self.sock = sock
         self.fd = sock.fileno()
         self._environ = environ
         """What the environments of all its requests have in common."""
-        self._parser = RequestParser()
+        trusted = engine.trusted.trusts(environ["REMOTE_ADDR"])
+        self._forwarded = engine.forwarded if trusted else None
+        """Reads what a proxy says of the client; None where the peer is not trusted."""
+        self._introduction: bytes | None = b"" if engine.proxy_protocol else None
+        """What has come of the PROXY protocol's header, while it is waited for."""
+        self._parser = RequestParser(engine.head_bounds, engine.bounds.body_size)
         self._armed = 0
         """What the loop waits for; 0 while somebody has the connection in hand."""
         self.registered = False
         """Whether the loop's epoll knows of it."""
-        self.served = served
+        self.served = 0
         """Requests that were answered on this connection, by whichever worker."""
         self.waits_since = 0.0
         """When it came to wait for a thread, in monotonic seconds."""
         self._started = 0
-        """When the request in hand went into the application, in monotonic nanoseconds."""
-        self._out = Outbox(sock)
+        """When the request in hand went into the application, in monotonic nanoseconds; 0: it did not."""
+        self._out = Outbox(sock, engine.bounds.write_timeout)
         self._request: Request | None = None
         self._response: Response | None = None
         self._source: Iterable[bytes] | None = None
@@ -85,16 +108,33 @@ class Connection:
         self._refusal: BadRequest | None = None
         """The answer to what could not be parsed; it follows the responses that are still due."""
         self._closing = False
+        self._linger_left = 0
+        """Bytes that the peer may go on sending when we close, so that it gets to read the last response."""
+        self._requests_left = engine.bounds.requests_per_connection or -1
+        self._phase = Phase.IDLE
+        """Which part of a request was incomplete when something of it last came."""
+        self._since = self._progress = monotonic()
+        """When the present phase began, and when the peer last sent or took something."""
 
     @property
     def idle(self) -> bool:
         """True while the connection waits for the first byte of a request. Only the loop's thread may ask."""
-        return self._armed == EPOLLIN and self._parser.between_requests
+        return self._armed == EPOLLIN and self._parser.between_requests and not self._introduction
+
+    @property
+    def lingers(self) -> bool:
+        """True while the connection only waits for the peer to close it. Only the loop's thread may ask."""
+        return self._armed == _LINGERING
+
+    @property
+    def has_requests(self) -> bool:
+        """True where a complete request waits to be served."""
+        return bool(self._parser.complete)
 
     @property
     def needs_application(self) -> bool:
         """True where a complete request waits to be served, or a response to be made."""
-        return bool(self._parser.complete) or self._blocks is not None
+        return self._blocks is not None or self.has_requests
 
     @property
     def passport(self) -> Passport:
@@ -103,13 +143,60 @@ class Connection:
         return Passport(
             server=(environ["SERVER_NAME"], environ["SERVER_PORT"]),
             peer=(environ["REMOTE_ADDR"], environ["REMOTE_PORT"]),
+            scheme=environ["wsgi.url_scheme"],
+            introduced=self._introduction is None,
             served=self.served,
         )
 
+    def continue_from(self, passport: Passport) -> None:
+        """Go on where another worker has left off."""
+        self.served = passport.served
+        if passport.introduced:
+            self._introduction = None
+        if passport.scheme != self._environ["wsgi.url_scheme"]:
+            self._environ = self._environ | {"wsgi.url_scheme": passport.scheme}
+        if self._requests_left > 0:
+            self._requests_left = max(1, self._requests_left - passport.served)
+
     def close_if_idle(self) -> None:
         """Close a connection on which nothing of a request has come. Only the loop's thread may call."""
-        if self.idle and not self.has_unread():
+        if self.lingers or (self.idle and not self.has_unread()):
             self.close()
+
+    def give_up_if_overdue(self, now: float) -> float:
+        """End the connection where its peer's time is up; return when it is up otherwise.
+
+        Only the loop's thread may call. Infinity is returned while there is nothing to wait for.
+        """
+        engine = self._engine
+        with engine.giving_back:
+            armed = self._armed
+        if armed == 0:
+            return inf  # a thread has it in hand
+        received = self._parser.body_received
+        if armed == EPOLLOUT:
+            phase = Phase.RESPONSE
+        elif armed == _LINGERING:
+            phase = Phase.LINGER
+        elif received is not None:
+            phase = Phase.BODY
+        else:
+            phase = Phase.IDLE if self.idle else Phase.HEAD
+        wait = Wait(phase, self._since, max(self._since, self._progress), received or 0)
+        moment = deadline(wait, engine.bounds)
+        if now < moment:
+            return moment
+        if self._has_news(armed):
+            return now  # the loop was held up, and not the peer; it comes to this connection next
+        if phase is Phase.HEAD or phase is Phase.BODY:
+            self._refusal = BadRequest("408 Request Timeout", overdue(phase, engine.bounds))
+            self._armed = 0
+            engine.proceed(self)
+        else:
+            if phase is Phase.RESPONSE:
+                complain(f"gave up on {self._describe_peer()}: {overdue(phase, engine.bounds)}")
+            self.close()
+        return inf
 
     def has_unread(self) -> bool:
         """Return whether the kernel has bytes for us, of which the loop then knows as well."""
@@ -118,24 +205,33 @@ class Connection:
         except OSError:
             return False
 
+    def _has_news(self, events: int) -> bool:
+        """Return whether something has happened that the loop waits for and has not got to yet."""
+        ready = poll()
+        ready.register(self.sock, events)
+        return bool(ready.poll(0))
+
     def on_event(self, events: int) -> None:
         """What the loop calls when the peer has sent something or can take more."""
         engine = self._engine
-        if self._armed != EPOLLIN:
+        if self._armed == EPOLLIN:
+            if engine.pool is None:
+                if self._receive():
+                    self.pump()
+            else:
+                self.take_in_hand(engine.turn_began / 1e9)
+                # What can be served at once is read here, so that threads are left alone with peers that leave
+                # and with beginnings of requests. What was read is bound to this worker.
+                movable = self._parser.between_requests and not events & _PEER_IS_DONE
+                if movable and not engine.pool.has_free_thread():
+                    engine.pool.add(self)
+                elif self._receive():
+                    engine.proceed(self)
+        elif self._armed == _LINGERING:
+            self._discard()
+        else:
             self._armed = 0
             engine.proceed(self)
-        elif engine.pool is None:
-            if self._receive():
-                self.pump()
-        else:
-            self.take_in_hand(engine.turn_began / 1e9)
-            # What can be served at once is read here, so that threads are left alone with peers that leave and
-            # with beginnings of requests. What was read is bound to this worker.
-            if engine.pool.has_free_thread() or not self._parser.between_requests or events & _PEER_IS_DONE:
-                if self._receive():
-                    engine.proceed(self)
-            else:
-                engine.pool.add(self)
 
     def take_in_hand(self, now: float) -> None:
         """Wait for a thread, from `now` on, in monotonic seconds."""
@@ -162,6 +258,8 @@ class Connection:
             return False
         parser = self._parser
         try:
+            if self._introduction is not None:
+                data = self._take_introduction(data)
             parser.feed(data)
         except BadRequest as refusal:
             self._refusal = refusal
@@ -170,8 +268,48 @@ class Connection:
             self._refusal = BadRequest("507 Insufficient Storage", str(error))
         if parser.complete or parser.awaits_continue or self._refusal is not None:
             return True
+        self._note_progress()
         self._arm(EPOLLIN)
         return False
+
+    def _take_introduction(self, data: bytes) -> bytes:
+        """Let a proxy say who the client is, before the first request; return what follows that."""
+        assert self._introduction is not None
+        if self._forwarded is None:
+            raise BadRequest("400 Bad Request", "it is no trusted proxy, and the PROXY protocol is expected")
+        data = self._introduction + data
+        header = read_proxy_header(data)
+        if header is None:
+            self._introduction = data
+            return b""
+        self._introduction = None
+        self._environ = proxied_environ(self._environ, header)
+        if not self._engine.trusted.trusts(self._environ["REMOTE_ADDR"]):
+            self._forwarded = None
+        return data[header.size :]
+
+    def _note_progress(self) -> None:
+        """Remember when a part of a request came, and when it began."""
+        now = monotonic()
+        phase = Phase.HEAD if self._parser.body_received is None else Phase.BODY
+        if phase is not self._phase:
+            self._phase, self._since = phase, now
+        self._progress = now
+
+    def _discard(self) -> None:
+        """Take what a peer still sends that will not be served."""
+        try:
+            size = len(self.sock.recv(READ_SIZE))
+        except BlockingIOError:
+            self._arm(_LINGERING)
+            return
+        except OSError:
+            size = 0
+        self._linger_left -= size
+        if size == 0 or self._linger_left < 0:
+            self.close()
+        else:
+            self._arm(_LINGERING)
 
     def pump(self) -> None:
         """Send what is due, serve what waits, then wait for more: the loop's or a pool thread runs this."""
@@ -187,7 +325,10 @@ class Connection:
                     return
                 self._send_block()
             elif self._closing or out.gone:
-                self.close()
+                if self._linger_left and not out.gone and not self._engine.draining:
+                    self._linger()
+                else:
+                    self.close()
                 return
             elif self._parser.complete:
                 self._serve(self._parser.complete.popleft())
@@ -197,15 +338,31 @@ class Connection:
                 self._parser.awaits_continue = False
                 out.send(_CONTINUE)
             else:
+                self._phase, self._since = Phase.IDLE, monotonic()
                 self._arm(EPOLLIN)
                 if self._engine.draining:
                     self._engine.release()
                 return
 
+    def _linger(self) -> None:
+        """Close our direction, and the connection once the peer has closed its own.
+
+        To close the socket while the peer still sends would have the kernel reset the connection, and the
+        peer lose what it has not read yet (RFC 9112, 9.6).
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._since = monotonic()
+        self._arm(_LINGERING)
+
     def close(self) -> None:
         """Close the connection and everything that belongs to its requests."""
         self._end_request()
         self._parser.close()
+        self._out.give_up()
         self._engine.forget(self)
         self.sock.close()
 
@@ -218,26 +375,36 @@ class Connection:
     def _serve(self, request: Request) -> None:
         engine = self._engine
         self._request = request
+        keep_alive = request.fields.keep_alive
+        self._requests_left -= 1
+        if self._requests_left == 0:
+            keep_alive, self._linger_left = False, LINGER_SIZE
         response = self._response = Response(
             method=request.method,
-            version=request.version,
-            keep_alive=request.keep_alive,
+            version=request.fields.version,
+            keep_alive=keep_alive,
             send=self._write,
         )
-        line = request.method + b" " + request.target
+        line = f"{request.method} {request.target}".encode("latin-1", "replace")
         self._started = engine.tally.begin(self, line)
         try:
-            environ = build_environ(self._environ, request)
+            environ = build_environ(self._environ, request, self._forwarded)
             result = engine.application(environ, response.start)
             if engine.closing:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
                 self._finish(response)
-            else:
+                return
+            self._source = result
+            file = _as_file(result) if type(result) is FileWrapper and not response.head_sent else None
+            if file is None:
                 engine.tally.hold(self, self._started, line)
-                self._source = result
                 self._blocks = iter(result)
+            else:
+                head, file.size = response.file_head(file.size)
+                self._out.send_with_file(head, file)
+                self._finish(response)
         except BadRequest as refusal:
             self._end_request()
             self._refuse(refusal)
@@ -249,7 +416,7 @@ class Connection:
         assert response is not None
         assert blocks is not None
         try:
-            block = next(blocks, None)
+            block = None if response.over else next(blocks, None)
             if block is None:
                 self._blocks = None
                 self._out.send(response.end())
@@ -286,12 +453,13 @@ class Connection:
         self._end_request("500 Internal Server Error")
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
-        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == b"HEAD"))
+        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
 
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
         self._closing = True
-        self._engine.tally.refused(refusal.status)
+        self._linger_left = LINGER_SIZE
+        self._engine.tally.answered(refusal.status)
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
         self._out.send(_error_response(refusal.status))
 
@@ -309,11 +477,13 @@ class Connection:
                 frames = "".join(traceback.format_exception(_without_own_frames(error)))
                 self._report(f"the application failed in close()\n{frames.rstrip()}")
         request, self._request = self._request, None
+        response, self._response = self._response, None
         if request is not None:
-            response, self._response = self._response, None
-            assert response is not None
             self.served += 1
-            self._engine.tally.end(self, self._started, response.sent_status or status)
+            if self._started:
+                sent = response.sent_status if response is not None else ""
+                self._engine.tally.end(self, self._started, sent or status)
+                self._started = 0
             request.close()
 
     def _write(self, data: bytes) -> None:
@@ -335,6 +505,8 @@ class Connection:
     def _arm(self, events: int) -> None:
         """Give the connection back to the loop, to wait for `events`. Nothing may follow in this thread."""
         engine = self._engine
+        if events == EPOLLOUT:
+            self._progress = monotonic()
         if engine.pool is not None:
             with engine.giving_back:
                 self._armed = events
@@ -352,10 +524,17 @@ class Connection:
         request = self._request
         subject = ""
         if request is not None:
-            subject = (
-                f"{request.method.decode()} {request.target.decode('latin-1')} from {self._describe_peer()}: "
-            )
+            subject = f"{request.method} {request.target} from {self._describe_peer()}: "
         complain(subject + what)
+
+
+def _as_file(wrapper: FileWrapper) -> PendingFile | None:
+    """Return what the kernel can send by itself; None where the file has to be read block by block."""
+    part = wrapper.part()
+    try:
+        return None if part is None else PendingFile(part)
+    except OSError:  # out of descriptors
+        return None
 
 
 def _without_own_frames(error: BaseException) -> BaseException:

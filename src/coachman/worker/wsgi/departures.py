@@ -124,7 +124,9 @@ class Departures:
                 self._put_waiting(handoff, engine.pool, float("inf"))
             with engine.giving_back:
                 for connection in list(engine.connections.values()):
-                    if connection.idle and not self._put(handoff, connection):
+                    if connection.lingers:
+                        connection.close()
+                    elif connection.idle and not self._put(handoff, connection):
                         break
 
     # The queue.

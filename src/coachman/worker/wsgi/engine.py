@@ -16,10 +16,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from select import EPOLLIN, EPOLLONESHOT, EPOLLRDHUP, epoll
-from typing import Any, TypeAlias
+from math import inf
+from select import EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLRDHUP, epoll
+from sys import maxsize
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from coachman.config.model import WorkerConfig
 from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
+from coachman.protocol.http.forwarded import ForwardedReader
+from coachman.protocol.http.head import HeadBounds
+from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, HEARTBEAT, TAKEN_OVER, THREADS, WAITING
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
@@ -30,6 +36,10 @@ from coachman.worker.wsgi.intake import Intake, Rest
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
 from coachman.worker.wsgi.tally import SharedTally, Tally, thread_usage
+from coachman.worker.wsgi.timeouts import Agenda, shortest
+
+if TYPE_CHECKING:
+    from coachman.worker.services import Services
 
 StartResponse: TypeAlias = Callable[[str, Headers, ExceptionInfo | None], Callable[[bytes], None]]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
@@ -45,16 +55,38 @@ EMPTY_SECONDS = 0.0002
 """How long a queue that was found empty is taken to be empty: brief requests do not pay for the look."""
 
 
+_DEFAULTS = WorkerConfig()
+
+
 class Engine:
     """Serves `application` on the listeners it is given, until it is drained or stopped.
 
     `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers, everything
-    else before `run` and in what the loop calls. `max_connections`: how many may be open; 0: any number.
+    else before `run` and in what the loop calls.
     """
 
-    def __init__(self, application: Application, *, threads: int = 1, max_connections: int = 0) -> None:
+    def __init__(
+        self,
+        application: Application,
+        config: WorkerConfig = _DEFAULTS,
+        services: Services | None = None,
+    ) -> None:
+        """`services` stay the caller's, and are closed after this."""
         self.application = application
-        self.threads = threads
+        self.services = services
+        self.at_end_of_turn: Callable[[], object] | None = None
+        """What the loop calls when it has dealt with all that was ready."""
+        self._connection_type: type[Connection] = Connection
+        if services is not None:
+            self._use(services)
+        self.bounds = bounds = config.bounds
+        self.head_bounds = HeadBounds(
+            bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
+        )
+        self.trusted = TrustedPeers(config.trusted_proxies)
+        self.forwarded = ForwardedReader(self.trusted)
+        self.proxy_protocol = config.proxy_protocol
+        self.threads = config.threads
         self.tally = Tally(private_cells(), self._on_notable_call)
         self.pool: Pool | None = None
         """What calls the application; None while the loop itself does."""
@@ -70,7 +102,9 @@ class Engine:
         """What is left of the events in hand."""
         self.turn_began = 0
         """When they were fetched, in monotonic nanoseconds."""
-        self._max_connections = max_connections
+        self._look_interval = shortest(bounds)
+        self._agenda = Agenda(min(1.0, self._look_interval / 8))
+        """When to look whether a peer's time is up."""
         self._deadline: float | None = None
         """When draining gives up, in monotonic seconds."""
         self._stopped = False
@@ -103,6 +137,9 @@ class Engine:
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
+        if listener.family != socket.AF_UNIX:
+            # Inherited by what is accepted: small blocks of a response go out when they are made.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._handlers[listener.fileno()] = lambda _events: self._intake.accept(listener)
         self._intake.add_listener(listener)
 
@@ -133,6 +170,17 @@ class Engine:
         self._soon.append(function)
         with suppress(BlockingIOError):  # full of other reasons to wake up
             os.write(self.wakeup_fd, b"\0")
+
+    def call_when_writable(self, fd: int, function: Callable[[], bool]) -> None:
+        """Have the loop call `function` when `fd` can be written to, until it returns True."""
+
+        def on_event(_events: int) -> None:
+            if function():
+                self.remove_reader(fd)
+
+        self._handlers[fd] = on_event
+        with suppress(FileExistsError):  # another thread has asked for it already
+            self._epoll.register(fd, EPOLLOUT)
 
     def beat(self) -> None:
         """Show on the scoreboard that the loop turns."""
@@ -226,11 +274,12 @@ class Engine:
     def forget(self, connection: Connection) -> None:
         """Take `connection`, which is about to close its socket, out of the loop."""
         del self._handlers[connection.fd], self.connections[connection.fd]
+        self._agenda.discard(connection.fd)
         if connection.registered:
             # Closing would do where nobody else has the socket; a queue or a forked process may.
             self._epoll.unregister(connection.fd)
         self.tally.show(CONNECTIONS, self.connections.__len__)
-        if self.draining or len(self.connections) + 1 == self._max_connections:
+        if self.draining or len(self.connections) + 1 == self.bounds.connections:
             self.call_soon(self._heed_bound)  # it may have been the last one, or one too many
 
     # The loop's own.
@@ -252,6 +301,8 @@ class Engine:
             elif tally.unwritten:
                 tally.write()
                 self._departures.look_at_turn(len(found))
+            if self.at_end_of_turn is not None:
+                self.at_end_of_turn()
 
     def _over(self) -> bool:
         if not self.draining:
@@ -265,32 +316,68 @@ class Engine:
 
     def _next_timeout(self) -> float | None:
         """Return the seconds until something is due, 0.0 where it is; None where nothing will be."""
-        if self._intake.again_at is None and self._deadline is None and self.pool is None:
+        agenda = self._agenda
+        if (
+            agenda.next == inf
+            and self._intake.again_at is None
+            and self._deadline is None
+            and self.pool is None
+        ):
             return None
         now = time.monotonic()
+        if now >= agenda.next:
+            self._give_up_overdue(now)
         self._intake.resume_when_due(now)
-        due = [moment for moment in (self._intake.again_at, self._deadline) if moment is not None]
+        due = [agenda.next]
+        due += [moment for moment in (self._intake.again_at, self._deadline) if moment is not None]
         if self.pool is not None:
             if self._saturated_since is not None and not self.pool.full:
                 due.append(self._saturated_since + SATURATION_SECONDS)
             late = self._departures.next_look(self.pool)
             if late is not None:
                 due.append(late)
-        return max(0.0, min(due) - now) if due else None
+        moment = min(due)
+        return None if moment == inf else max(0.0, moment - now)
+
+    def _give_up_overdue(self, now: float) -> None:
+        for fd in self._agenda.due(now):
+            connection = self.connections.get(fd)
+            if connection is not None:
+                moment = connection.give_up_if_overdue(now)
+                if self.connections.get(fd) is connection:
+                    self._agenda.add(fd, min(moment, now + self._look_interval))
+
+    def _use(self, services: Services) -> None:
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+
+        self._connection_type = ServicedConnection
+        access_log = services.access_log
+        if access_log is not None:
+            self.application = with_request_ids(self.application)
+            self.at_end_of_turn = access_log.flush
+            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
     def _on_accepted(self, sock: socket.socket, passport: Passport) -> None:
         self.tally.add(ACCEPTED)
-        self._adopt(sock, passport).wait()
-        self._heed_bound()
+        connection = self._adopt(sock, passport)
+        connection.wait()
+        self._have_looked_at(connection)
 
     def _adopt(self, sock: socket.socket, passport: Passport) -> Connection:
         """Return the connection on `sock`, which it owns and has in hand."""
         environ = base_environ(server=passport.server, peer=passport.peer, threads=self.threads)
-        connection = Connection(self, sock, environ, passport.served)
+        connection = self._connection_type(self, sock, environ)
         self._handlers[connection.fd] = connection.on_event
         self.connections[connection.fd] = connection
         self.tally.show(CONNECTIONS, self.connections.__len__)
         return connection
+
+    def _have_looked_at(self, connection: Connection) -> None:
+        """Look at a connection that is fresh here for its time-outs, and at the bound for their number."""
+        if self.connections.get(connection.fd) is connection:
+            self._agenda.add(connection.fd, time.monotonic() + self._look_interval)
+        self._heed_bound()
 
     def _on_takeable(self, _events: int) -> None:
         pool = self.pool
@@ -306,6 +393,7 @@ class Engine:
         connection = self._take()
         if connection is None:
             return False
+        self._have_looked_at(connection)
         if self.pool is None:
             connection.wait()
             connection.on_event(EPOLLIN)
@@ -314,7 +402,6 @@ class Engine:
             self.pool.add_first(connection)
         else:
             connection.wait()
-        self._heed_bound()
         if self.draining:
             self.release()
         return True
@@ -332,13 +419,15 @@ class Engine:
         if taken is None:
             return None
         self.tally.add(TAKEN_OVER)
-        return self._adopt(*taken)
+        connection = self._adopt(*taken)
+        connection.continue_from(taken[1])
+        return connection
 
     def _heed_bound(self) -> None:
         """Take connections only below the bound."""
-        if not self._max_connections:
+        if not self.bounds.connections:
             return
-        if len(self.connections) >= self._max_connections:
+        if len(self.connections) >= self.bounds.connections:
             self._intake.rest(Rest.BOUND)
         else:
             self._intake.resume(Rest.BOUND)
@@ -425,7 +514,7 @@ class Engine:
         if connection is None:
             self._empty_until = now + EMPTY_SECONDS
         else:
-            self.call_soon(self._heed_bound)
+            self.call_soon(lambda: self._have_looked_at(connection))
         return connection
 
     def _take_nothing(self, pool: Pool) -> None:

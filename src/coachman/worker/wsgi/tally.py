@@ -31,7 +31,7 @@ NOTABLE: Final = 500_000
 """Nanoseconds from which on a call may make others wait for too long."""
 
 _BOUNDS: Final = tuple(int(bound * 1e9) for bound in DURATION_BOUNDS)
-assert NOTABLE < _BOUNDS[0], "a call that is not notable is counted in the first bucket"
+assert _BOUNDS[0] > NOTABLE, "a call that is not notable is counted in the first bucket"
 
 # Native order and size: each cell is written in one step by the hardware.
 _CALL_AT: Final = IN_FLIGHT * CELL_SIZE
@@ -113,7 +113,7 @@ class Tally:
             if now - before > NOTABLE:  # and not only its reader has taken long
                 self._on_notable_call(now - before)
 
-    def refused(self, status: str) -> None:
+    def answered(self, status: str) -> None:
         """Note an answer that was given without the application."""
         self.unwritten = True
         self._counters[0] += 1
@@ -211,10 +211,10 @@ class SharedTally(Tally):
             else:
                 self._write()
 
-    def refused(self, status: str) -> None:
+    def answered(self, status: str) -> None:
         """Note an answer that was given without the application."""
         with self._lock:
-            super().refused(status)
+            super().answered(status)
             self._write()
 
     def write(self) -> None:
