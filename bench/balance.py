@@ -3,10 +3,10 @@
     .venv/bin/python bench/balance.py [--rounds N] [--seconds S] [--part PART]
 
 Two workers of two threads each; the servers on one core, the clients on another. The requests sleep. What
-counts is the latency of the short ones, and whether every client gets its share; of all figures the median of
-the rounds. Parts: `beside` (16 clients of 1-ms requests, 3 of 100-ms ones), `mixed` (64 clients, each tenth
-request of 100 ms), `one-sided` (as `beside`, but all clients connect before the second worker is there), `idle`
-(10,000 idle connections).
+counts is the latency of the short ones, and whether every client gets its share; of all figures the median
+of the rounds. Parts: `beside` (16 clients of 1-ms requests, 3 of 100-ms ones), `mixed` (64 clients, each
+tenth request of 100 ms), `one-sided` (as `beside`, but all clients connect before the second worker is
+there), `idle` (10,000 idle connections).
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ def compare(
         )
         answered = median(sum(results[kind].counts) for results in rounds) / given.seconds
         print(
-            f"  {name:18} p99 of short ones {p99[name]:7.1f} ms   {kind} {answered:6,.0f}/s   slowest/mean {shares}"
+            f"  {name:18} p99 of short ones {p99[name]:7.1f} ms   {kind} {answered:6,.0f}/s   "
+            f"slowest/mean {shares}"
         )
     best = min(p99[name] for name in p99 if name != "coachman")
     print(
@@ -183,7 +184,8 @@ def one_sided(given: argparse.Namespace) -> None:
                 results.append(asyncio.run(run())["short"].p99)
     ratio = median(uneven) / median(even)
     print(
-        f"  p99 of short ones {median(uneven):.1f} ms, otherwise {median(even):.1f}: {ratio:.2f}   goal: at most 1.2"
+        f"  p99 of short ones {median(uneven):.1f} ms, otherwise {median(even):.1f}: {ratio:.2f}   "
+        "goal: at most 1.2"
     )
 
 
@@ -227,7 +229,7 @@ def workers_at(url: str) -> list[psutil.Process]:
 
 
 def idle(given: argparse.Namespace) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     count = min(IDLE_CONNECTIONS, hard - 200)
     print(f"idle: {count} idle connections on one worker of one thread")
@@ -238,7 +240,7 @@ def idle(given: argparse.Namespace) -> None:
             alone = measure(url + "/", connections=32, seconds=given.seconds)
             before = private(worker)
 
-            async def crowd(url: str = url) -> tuple[int, float]:
+            async def crowd(url: str = url, worker: psutil.Process = worker) -> tuple[int, float]:
                 host, port = host_and_port(url)
                 writers = []
                 for _ in range(count):
@@ -273,7 +275,7 @@ def main() -> None:
     parser.add_argument("--part", choices=["beside", "mixed", "one-sided", "idle"], help="this part alone")
     given = parser.parse_args()
     os.sched_setaffinity(0, {LOAD_CORE})
-    parts = {
+    parts: dict[str, Callable[[], None]] = {
         "beside": lambda: compare("16 clients of 1 ms beside 3 of 100 ms", beside, given),
         "mixed": lambda: compare("64 clients, 10 % of 100 ms", mixed, given),
         "one-sided": lambda: one_sided(given),

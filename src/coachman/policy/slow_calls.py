@@ -12,7 +12,7 @@ SLOW_SECONDS: Final = 0.005
 
 SLOW_CALLS: Final = 3
 AMONG: Final = 1000
-"""So many slow calls among so many in a row are more than a first request, which imports half of a framework."""
+"""So many slow calls among so many are more than a first request, which imports half of a framework."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Verdict(Enum):
 
 
 class SlowCalls:
-    """Counts slow calls. It is told of nothing else: fast calls, on a processor of one's own, cost nothing."""
+    """Counts slow calls. It is told of nothing else, so fast calls cost nothing."""
 
     def __init__(self) -> None:
         self._suspects: deque[int] = deque(maxlen=SLOW_CALLS)

@@ -14,7 +14,8 @@ CELL_SIZE: Final = 8
 CELLS: Final = 128
 """Cells in one slot."""
 
-# Indices of cells. Plain numbers, because they are used for every request; what is written together is together.
+# Indices of cells. Plain numbers, because they are used for every request; what is written together is
+# together.
 PID: Final = 0
 GENERATION: Final = 1
 HEARTBEAT: Final = 2

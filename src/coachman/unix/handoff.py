@@ -1,7 +1,8 @@
 """The handoff queue: open sockets that belong to nobody, in the order in which they were put there.
 
-A `SOCK_SEQPACKET` pair that many processes have inherited. A message carries one descriptor and a few bytes; the
-kernel gives each message to one reader. It keeps what it carries open for as long as anybody has both ends.
+A `SOCK_SEQPACKET` pair that many processes have inherited. A message carries one descriptor and a few
+bytes; the kernel gives each message to one reader. It keeps what it carries open for as long as anybody
+has both ends.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE}
 
 
 class NoDescriptorLeft(OSError):
-    """This process can take no more descriptors; what is in the queue stays there."""
+    """The process can take no more descriptors; what is in the queue stays there."""
 
 
 class HandoffQueue:
@@ -49,7 +50,7 @@ class HandoffQueue:
         return cls(put_end.detach(), take_end.detach())
 
     def put(self, sock: socket.socket, message: bytes) -> bool:
-        """Put a duplicate of `sock`, which stays the caller's, at the end; return False where there is no room.
+        """Put a duplicate of `sock`, which stays the caller's, at the end; False: there is no room.
 
         Who has put it there closes its own socket then, without shutdown(2).
         """

@@ -113,9 +113,7 @@ class Handoff:
         )
 
     def _used_slots(self) -> Iterator[int]:
-        """Give the slots that may have a worker. Memory behind the last one is not touched, or it would be taken
-        from the system.
-        """
+        """Give the slots that may have a worker. To look at memory behind them would have it allocated."""
         cells, unused = self._columns, 0
         for slot in range(len(cells) // CELLS):
             unused = unused + 1 if cells[slot * CELLS + PID] == 0 else 0

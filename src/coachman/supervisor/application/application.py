@@ -48,8 +48,8 @@ Not any number: workers look through all of them to see who is free.
 class Application:
     """An application that is served from `start` until `stop`.
 
-    It owns its listeners, its scoreboard and the queue through which its workers hand connections over; what is
-    in that stays open as long.
+    It owns its listeners, its scoreboard and the queue through which its workers hand connections over:
+    what is in that stays open as long.
 
     Raises `ConfigurationError` where an address cannot be listened at, or its user is not known.
     """

@@ -220,8 +220,8 @@ class Connection:
                     self.pump()
             else:
                 self.take_in_hand(engine.turn_began / 1e9)
-                # What can be served at once is read here, so that threads are left alone with peers that leave
-                # and with beginnings of requests. What was read is bound to this worker.
+                # What can be served at once is read here, so that threads are left alone with peers that
+                # leave and with beginnings of requests. What was read is bound to this worker.
                 movable = self._parser.between_requests and not events & _PEER_IS_DONE
                 if movable and not engine.pool.has_free_thread():
                     engine.pool.add(self)

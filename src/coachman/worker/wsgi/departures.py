@@ -1,4 +1,4 @@
-"""Connections that leave a worker while they are open: to siblings that are less busy, or because it drains."""
+"""Connections that leave a worker while they are open: to less busy siblings, or because it drains."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """The loop of a WSGI worker: it takes connections, waits for peers, and lets connections proceed.
 
-With one thread the application is called inline, in the loop, as long as its calls are brief. With more threads,
-or once calls have turned out to be slow, a pool calls it: whoever has a connection in hand takes it out of the
-loop (`EPOLLONESHOT`) and gives it back by arming it again, so that no connection is ever touched by two threads.
-An application with one thread stays in the thread that has called it from the beginning; it is the loop that
-moves to another.
+With one thread the application is called inline, in the loop, as long as its calls are brief. With more
+threads, or once calls have turned out to be slow, a pool calls it: whoever has a connection in hand takes
+it out of the loop (`EPOLLONESHOT`) and gives it back by arming it again, so that no connection is ever
+touched by two threads. An application with one thread stays in the thread that has called it from the
+beginning; it is the loop that moves to another.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class Engine:
         self.tally.cells[HEARTBEAT] = time.monotonic_ns()
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
-        """Take no more connections, finish what is in hand, and end `run` then, at the latest after `seconds`.
+        """Take no more connections, finish what is in hand, and end `run`, at the latest after `seconds`.
 
         `hand_over`: siblings go on, or come after: connections go to them as soon as nothing of a request is
         here. Otherwise idle ones are closed, and every response is the last one on its connection. Called
@@ -215,7 +215,8 @@ class Engine:
                 self._start(lambda: self._in_thread(pool.work), f"request-{number}")
         self._loop()
         if self.threads == 1 and self.pool is not None and not self._over():
-            # From now on the loop is elsewhere; this thread has called the application, and goes on with that.
+            # From now on the loop is elsewhere; this thread has called the application, and goes on with
+            # that.
             loop = self._start(self._loop_apart, "loop")
             try:
                 self.pool.work()

@@ -1,9 +1,10 @@
 """Where a worker's connections come from: its listening sockets, and the handoff queue.
 
-Both are watched exclusively (`EPOLLEXCLUSIVE`): a new connection wakes one of the waiting workers instead of all.
-Who is woken and does not take it leaves it to nobody, so what cannot be taken must not be watched in the first
-place: while all threads are busy, at the bound of open connections, and for a moment where descriptors have run
-out. A loop that calls the application itself is not waiting meanwhile, and so is not woken.
+Both are watched exclusively (`EPOLLEXCLUSIVE`): a new connection wakes one of the waiting workers instead
+of all. Who is woken and does not take it leaves it to nobody, so what cannot be taken must not be watched
+in the first place: while all threads are busy, at the bound of open connections, and for a moment where
+descriptors have run out. A loop that calls the application itself is not waiting meanwhile, and so is not
+woken.
 """
 
 from __future__ import annotations

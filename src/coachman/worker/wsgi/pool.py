@@ -1,8 +1,8 @@
 """The threads in which the application is called, and the connections that wait for one of them.
 
-A thread that becomes free takes what has waited longest by itself; the loop is asked only when there is nothing.
-All that threads share is changed in single steps (`append`, `popleft`, `remove`), each of which is done as a
-whole.
+A thread that becomes free takes what has waited longest by itself; the loop is asked only when there is
+nothing. All that threads share is changed in single steps (`append`, `popleft`, `remove`), each of which
+is done as a whole.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Pool:
         self._take = take
         self._on_free = on_free
         self.full = False
-        """Set by the loop while it takes no connections, because all threads are busy: they look into the handoff
-        queue themselves then, before they look here, and tell when they have finished something."""
+        """Set by the loop while it takes no connections, because all threads are busy. They look into the
+        handoff queue themselves then, before they look here, and tell when they have finished something."""
         self.unread: deque[Connection] = deque()
         """Those that have bytes to read and of whose next request nothing was read; the oldest first."""
         self._begun: deque[Connection] = deque()

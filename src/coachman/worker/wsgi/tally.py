@@ -1,8 +1,8 @@
 """What a WSGI worker says of its requests on the scoreboard.
 
-For every request there is one write: how many are in the application, since when, and the line of this one, so
-that it is known what a worker was doing when it is killed. Counters are kept here and written once a turn of the
-loop, or at once after a call that took long.
+For every request there is one write: how many are in the application, since when, and the line of this
+one, so that it is known what a worker was doing when it is killed. Counters are kept here and written once
+a turn of the loop, or at once after a call that took long.
 """
 
 from __future__ import annotations
