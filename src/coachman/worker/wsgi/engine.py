@@ -35,7 +35,7 @@ from coachman.worker.wsgi.environ import Environ, base_environ
 from coachman.worker.wsgi.intake import Intake, Rest
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
-from coachman.worker.wsgi.tally import SharedTally, Tally, thread_usage
+from coachman.worker.wsgi.tally import SharedTally, Tally, used_since
 from coachman.worker.wsgi.timeouts import Agenda, shortest
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ RELIEF_SECONDS = 0.01
 EMPTY_SECONDS = 0.0002
 """How long a queue that was found empty is taken to be empty: brief requests do not pay for the look."""
 
+
+WRITE_INTERVAL = 10_000_000
+"""Nanoseconds between writes of the counters while threads are always busy; the last of them to end writes."""
 
 _DEFAULTS = WorkerConfig()
 
@@ -116,6 +119,8 @@ class Engine:
         self._slow_calls = SlowCalls()
         self._saturated_since: float | None = None
         self._requests_seen = 0
+        self._shown_waiting = 0
+        self._written_at = 0
         self._full_since = 0.0
         self._empty_until = 0.0
         self._soon: deque[Callable[[], None]] = deque()
@@ -449,7 +454,7 @@ class Engine:
         """Decide what a long call, which the loop has just made, means for others."""
         if took > SLOW_SECONDS * 1e9:
             tally = self.tally
-            used = None if tally.used_before is None else thread_usage().since(tally.used_before)
+            used = None if tally.used_before is None else used_since(tally.used_before)
             verdict = self._slow_calls.note(tally.totals()[0], took / 1e9, used)
             if verdict is Verdict.MOVE_OFF:
                 self.call_soon(self._move_off)
@@ -492,19 +497,27 @@ class Engine:
 
     def _look_at_pool(self, pool: Pool) -> None:
         """After a turn: hand over what waits for too long, and take no more than there are threads for."""
-        now = self.turn_began / 1e9
-        requests = self.tally.totals()[0]
+        if self.turn_began - self._written_at > WRITE_INTERVAL:
+            self._written_at = self.turn_began
+            self.tally.write()
+        waiting = pool.waiting
+        if waiting != self._shown_waiting:
+            self._shown_waiting = waiting
+            self.tally.cells[WAITING] = waiting
         if pool.has_free_thread():
             self._saturated_since = None
-        elif self._saturated_since is None or (
+            return
+        now = self.turn_began / 1e9
+        requests = self.tally.totals()[0]
+        if self._saturated_since is None or (
             # Under a flood of brief requests threads are free all the time, between two looks.
             requests != self._requests_seen and self._departures.calls_are_brief()
         ):
             self._saturated_since, self._requests_seen = now, requests
         elif now - self._saturated_since >= SATURATION_SECONDS and not pool.full:
             self._take_nothing(pool)
-        self._departures.look_at_pool(pool, now)
-        self.tally.show(WAITING, lambda: pool.waiting)
+        if waiting:
+            self._departures.look_at_pool(pool, now)
 
     def _take_between(self) -> Connection | None:
         """In a pool's thread, between two requests: take what has waited in the queue."""
