@@ -1,0 +1,1 @@
+"""The ASGI engine: an asyncio loop with uvicorn's protocol classes on connections that are ours."""
