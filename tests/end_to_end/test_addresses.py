@@ -152,6 +152,19 @@ def test_a_port_can_be_taken_again_at_once(site: Path) -> None:
         ("127.0.0.1:65536", "neither HOST:PORT nor unix:PATH"),
         ("::1:8000", "needs brackets: [::1]:8000"),
         ("unix:", "has no path"),
+    ],
+)
+def test_what_is_no_address_is_wrong_usage(site: Path, address: str, complaint: str) -> None:
+    with CoachmanServe(site, "--bind", address) as server:
+        status, output = server.outcome()
+    assert status == 2
+    assert "'--bind'" in output
+    assert complaint in " ".join(output.split())
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
         ("unix:/no/such/folder/socket", "there is no folder /no/such/folder"),
         ("192.0.2.1:0", "this machine has no such address"),
         (f"unix:/{'x' * 200}", "path too long"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from coachman.config import ApplicationLocation, ServeConfig
+from coachman.config.application_location import ApplicationLocation
+from coachman.config.model import ApplicationConfig
 from coachman.protocol.journey import Step
 from coachman.protocol.log_format import Source
 from coachman.supervisor.failures.failure import FailureKind, StartFailed, StartFailure
@@ -42,7 +43,7 @@ def failed_application(folder: Path, source: str, role: Role, *, timeout: float 
 
     async def start() -> StartFailure:
         log = Log(folder / "log")
-        config = ServeConfig(application=ApplicationLocation(root=folder, file=file))
+        config = ApplicationConfig(location=ApplicationLocation(root=folder, file=file))
         spawned = spawn_interpreter(folder)
         source = Source(spawned.process.child.pid)
         process = ControlledProcess(spawned, request_for(config, None, role), source, log)

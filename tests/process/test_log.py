@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coachman.config import LogFormat
+from coachman.config.model import LogFormat
 from coachman.errors import ConfigurationError
 from coachman.protocol.log_format import Source
 from coachman.supervisor.log import log as log_module

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from coachman.config import TcpAddress, UnixAddress, locate_application, parse_address
+from coachman.config.addresses import TcpAddress, UnixAddress, parse_address
+from coachman.config.application_location import locate_application
 from coachman.errors import ConfigurationError
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from coachman.config.resource_limits import Limit, parse_limit
 from coachman.errors import ConfigurationError
-from coachman.unix.limits import Limit, parse_limit
 
 
 @pytest.mark.parametrize(

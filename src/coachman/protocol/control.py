@@ -15,6 +15,7 @@ Every process that runs the application:
 Workers:
 
 ============  ===============================  ====================================================
+supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
@@ -33,6 +34,7 @@ supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four des
 
 from typing import Final
 
+SCOREBOARD: Final = "scoreboard"
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"

@@ -1,81 +1,78 @@
-"""What the supervisor process runs: it listens, keeps the pool, and stops when it is told to."""
+"""What the supervisor process runs: it serves its applications, and stops when it is told to."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+from collections.abc import Sequence
 from contextlib import ExitStack
 
-from coachman.config import ServeConfig
+from coachman.config.model import SupervisorConfig
+from coachman.supervisor.application.application import Application
 from coachman.supervisor.log.log import Log
-from coachman.supervisor.pool import Pool
-from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
-from coachman.unix.identity import find_identity
-from coachman.unix.listeners import Listener
 from coachman.unix.signals import signal_name
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-async def serve(config: ServeConfig) -> None:
-    """Serve the application until SIGINT or SIGTERM; a second one gives up what is in hand.
+async def serve(config: SupervisorConfig) -> None:
+    """Serve the applications until SIGINT or SIGTERM; a second one gives up what is in hand.
 
     Raises `ConfigurationError` where an address or the log file cannot be used, `StartFailed` where the first
-    worker does not become ready. Whatever happens, no process and no socket file is left when it returns.
+    worker of an application does not become ready. Whatever happens, no process and no socket file is left
+    when it returns.
     """
     with ExitStack() as on_end:
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
-        settings = config.process
-        identity = find_identity(settings.user, settings.group)
-        listeners = []
-        for address in config.addresses:
-            listeners.append(listener := Listener.bind(address))
-            on_end.callback(listener.close)
         # Before the log, so that it is undone after it: a rotation must not kill a supervisor that is ending.
         on_end.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGUSR1)
         log = Log(config.log_file, config.log_format)
         on_end.callback(log.close)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, log.reopen)
-        account = Account(identity, settings.umask)
-        pool = Pool(config, account, listeners, log)
-        strays = Strays(pool.pids, log)
+        applications = []
+        for application_config in config.applications:
+            applications.append(application := Application(application_config, log))
+            on_end.callback(application.close)
+        strays = Strays(lambda: _pids(applications), log)
         on_end.callback(strays.close)
-        stop = StopSignals(pool, log)
+        stop = StopSignals(applications, log)
         on_end.callback(stop.close)
 
-        log.announce(
-            f"starting {config.application}: {_plural(config.processes, 'process')} of "
-            f"{_plural(config.threads, 'thread')}",
-        )
-        if os.geteuid() == 0 and identity is None:
-            log.note("the application runs as root; --user NAME runs it with less power")
-        starting = asyncio.create_task(pool.start())
+        for application in applications:
+            workers, threads = application.config.scaling.processes, application.config.worker.threads
+            log.announce(
+                f"starting {application.config.location}: {_plural(str(workers), 'process')} of "
+                f"{_plural(str(threads), 'thread')}",
+            )
+        starting = asyncio.create_task(_start(applications))
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
             if not stopped.done():
                 starting.result()
-                for listener in listeners:
-                    log.announce(f"listening at {listener.address.url}")
                 await stopped
         finally:
             stopped.cancel()
             starting.cancel()
             await asyncio.wait([starting])
-            await pool.stop()
+            await asyncio.gather(*(application.stop() for application in applications))
             strays.end()
         log.announce("stopped")
+
+
+async def _start(applications: Sequence[Application]) -> None:
+    """Start all of them; raise what the first that cannot be started raises."""
+    await asyncio.gather(*(application.start() for application in applications))
 
 
 class StopSignals:
     """Tells that the supervisor was asked to stop, and kills the workers when it is asked again."""
 
-    def __init__(self, pool: Pool, log: Log) -> None:
-        self._pool = pool
+    def __init__(self, applications: Sequence[Application], log: Log) -> None:
+        self._applications = applications
         self._log = log
         self._asked = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -95,11 +92,23 @@ class StopSignals:
     def _on_signal(self, number: int) -> None:
         if self._asked.is_set():
             self._log.note(f"{signal_name(number)} again: what is in hand is given up")
-            self._pool.kill()
+            for application in self._applications:
+                application.kill()
         else:
             self._log.note(f"{signal_name(number)}: stopping")
             self._asked.set()
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"
+def _pids(applications: Sequence[Application]) -> set[int] | None:
+    """Return every process that somebody looks after; None while there may be one more."""
+    found: set[int] = set()
+    for application in applications:
+        pids = application.pids()
+        if pids is None:
+            return None
+        found |= pids
+    return found
+
+
+def _plural(count: str, noun: str) -> str:
+    return f"{count} {noun}" if count == "1" else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

@@ -8,7 +8,7 @@ import socket
 import stat
 from contextlib import suppress
 
-from coachman.config import Address, TcpAddress, UnixAddress
+from coachman.config.addresses import Address, TcpAddress, UnixAddress
 from coachman.errors import ConfigurationError
 
 BACKLOG = 2048

@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+import msgspec
+
 from coachman import hooks
+from coachman.config.model import WorkerConfig
 from coachman.protocol import control
 from coachman.protocol.journey import Step
 from coachman.protocol.stdio import AdvertisedSocket
@@ -129,7 +132,8 @@ def work(stage: Stage, application: Application) -> int:
         return 1
     keep_standard_descriptors()
     stage.reporter.step(Step.LISTEN)
-    threads = int(stage.request["threads"])
+    config = msgspec.json.decode(stage.request["worker"], type=WorkerConfig)
+    threads = config.threads
 
     def on_listening(address: str) -> None:
         stage.wrapper.ready([AdvertisedSocket("main", address, "http", threads)])

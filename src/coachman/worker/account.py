@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from coachman.config.resource_limits import parse_limit
 from coachman.errors import ApplicationError
-from coachman.unix.limits import parse_limit, set_own_limit
+from coachman.unix.limits import set_own_limit
 
 
 def check_account(request: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
+from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
@@ -44,9 +45,11 @@ class Worker(AbstractServer):
 
     def __init__(self, engine: Engine, on_listening: Callable[[str], None]) -> None:
         self._engine = engine
+        self._scoreboard: Scoreboard | None = None
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
+        self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
@@ -66,6 +69,16 @@ class Worker(AbstractServer):
     def finalize_server(self) -> None:
         """Close what the engine still has."""
         self.stuck = not self._engine.close()
+        if not self.stuck and self._scoreboard is not None:
+            self._engine.cells.release()
+            self._scoreboard.close()
+
+    def join_scoreboard(self, slot: str) -> None:
+        """Write to a slot of the scoreboard, whose descriptor follows the message."""
+        fd = self.client.recv_io(negotiate=False)
+        if fd is not None:
+            self._scoreboard = Scoreboard(fd)
+            self._engine.cells = self._scoreboard.cells(int(slot))
 
     def listen(self, address: str) -> None:
         """Accept on the listening socket that follows the message."""

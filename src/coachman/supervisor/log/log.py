@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from coachman.config import LogFormat
+from coachman.config.model import LogFormat
 from coachman.protocol.log_format import FORMATS, Attribution, Source, encode_note
 from coachman.protocol.unwritten import Unwritten
 from coachman.supervisor.log.gate import Gate

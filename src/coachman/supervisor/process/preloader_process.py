@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Sequence
 
-from coachman.config import ServeConfig
+from coachman.config.model import ApplicationConfig
 from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.protocol.journey import Step
@@ -32,11 +32,11 @@ class PreloaderProcess(ControlledProcess):
         self,
         generation: int,
         spawned: ControlledSpawn,
-        config: ServeConfig,
+        config: ApplicationConfig,
         identity: Identity | None,
         log: Log,
     ) -> None:
-        source = Source(spawned.process.child.pid, config.application.name, generation)
+        source = Source(spawned.process.child.pid, config.title, generation)
         super().__init__(spawned, request_for(config, identity, Role.PRELOADER), source, log)
         self._config = config
         self._identity = identity

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from coachman.config import ServeConfig
+import msgspec
+
+from coachman.config.model import ApplicationConfig
 from coachman.unix.identity import Identity
 
 
@@ -15,16 +17,16 @@ class Role(StrEnum):
     PRELOADER = "preloader"
 
 
-def request_for(config: ServeConfig, identity: Identity | None, role: Role) -> dict[str, str]:
+def request_for(config: ApplicationConfig, identity: Identity | None, role: Role) -> dict[str, str]:
     """Return the fields that the wrapper of a process is sent."""
-    application = config.application
+    location = config.location
     request = {
-        "app_root": str(application.root),
-        "app_type": "wsgi",
+        "app_root": str(location.root),
+        "app_type": config.worker.interface.value,
         "environment": config.environment,
         "role": role.value,
-        "startup_attribute": application.attribute,
-        "threads": str(config.threads),
+        "startup_attribute": location.attribute,
+        "worker": msgspec.json.encode(config.worker).decode(),
         "start_timeout": f"{config.start_timeout:g}",
     }
     for key, functions in (
@@ -39,8 +41,8 @@ def request_for(config: ServeConfig, identity: Identity | None, role: Role) -> d
         request["user"], request["group"] = identity.user, identity.group
         request["uid"], request["gid"] = str(identity.uid), str(identity.gid)
         request["groups"] = ",".join(map(str, identity.groups))
-    if application.file is not None:
-        request["startup_file"] = str(application.file)
-    if application.module is not None:
-        request["startup_module"] = application.module
+    if location.file is not None:
+        request["startup_file"] = str(location.file)
+    if location.module is not None:
+        request["startup_module"] = location.module
     return request

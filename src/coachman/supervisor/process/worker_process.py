@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from coachman.config import ServeConfig
+from coachman.config.model import ApplicationConfig
 from coachman.errors import ChannelError
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import control
@@ -19,6 +20,7 @@ from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.unix.identity import Identity
 from coachman.unix.listeners import Listener
+from coachman.unix.scoreboard import Scoreboard
 
 
 class WorkerProcess(ControlledProcess):
@@ -29,24 +31,35 @@ class WorkerProcess(ControlledProcess):
         slot: int,
         generation: int,
         spawned: ControlledSpawn,
-        config: ServeConfig,
+        config: ApplicationConfig,
         identity: Identity | None,
         listeners: Sequence[Listener],
+        scoreboard: Scoreboard,
         log: Log,
     ) -> None:
-        source = Source(spawned.process.child.pid, config.application.name, generation)
+        source = Source(spawned.process.child.pid, config.title, generation)
         super().__init__(spawned, request_for(config, identity, Role.WORKER), source, log)
         self.slot = slot
+        self.generation = generation
         self._config = config
         self._listeners = listeners
+        self._scoreboard = scoreboard
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was ready; since it was started, where it is not."""
+        return time.monotonic() - (self.ready_at or self.started_at)
 
     async def start(self, timeout: float) -> Ready:
         """See the worker through its start, as any application process; it gets the listening sockets."""
         with suppress(ChannelError):  # a process that has ended is explained by its exit status
+            # All of this waits in the channel until the application is loaded.
+            self._scoreboard.clear(self.slot, pid=self.pid, generation=self.generation)
+            await self._control.write(control.SCOREBOARD, self.slot)
+            await self._control.send_io(self._scoreboard.fd, negotiate=False)
             for listener in self._listeners:
-                # They wait in the channel until the application is loaded.
                 await self._control.write(control.LISTEN, listener.address.advertised)
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
@@ -55,7 +68,7 @@ class WorkerProcess(ControlledProcess):
         """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""
         if self.state is State.READY:
             self.state = next_state(self.state, Event.DRAIN)
-        seconds = self._config.drain_timeout
+        seconds = self._config.worker.drain_timeout
         with suppress(ChannelError):
             await self._control.write(control.DRAIN, seconds)
         await first_of(self._exited, timeout=seconds + ENDING_GRACE_SECONDS)

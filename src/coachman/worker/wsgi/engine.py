@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, epoll
 from typing import Any, TypeAlias
 
+from coachman.unix.scoreboard import private_cells
 from coachman.unix.standard_descriptors import above_standard
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.connection import Connection
@@ -43,6 +44,8 @@ class Engine:
     def __init__(self, application: Application, *, threads: int = 1) -> None:
         self.application = application
         self.threads = threads
+        self.cells = private_cells()
+        """This worker's slot of the scoreboard."""
         self.oneshot = threads > 1
         """Whether an event takes a connection out of the loop until it is armed again."""
         self.giving_back = threading.Lock()

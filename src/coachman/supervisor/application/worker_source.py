@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from importlib.metadata import version
 from typing import Any
 
-from coachman.config import ServeConfig, SpawnMethod
+from coachman.config.model import ApplicationConfig, SpawnMethod
 from coachman.policy.environment import account_environment, application_environment
 from coachman.protocol import control
 from coachman.supervisor.durations import duration
@@ -24,7 +24,7 @@ class WorkerSource:
     A preloader that has died, or was stopped because nobody needed it, is started again with the next worker.
     """
 
-    def __init__(self, config: ServeConfig, account: Account, generation: int, log: Log) -> None:
+    def __init__(self, config: ApplicationConfig, account: Account, generation: int, log: Log) -> None:
         self._config = config
         self._account = account
         self._environment = _environment(config, account, generation)
@@ -126,7 +126,7 @@ class WorkerSource:
     def _execute(self) -> ControlledSpawn:
         try:
             return spawn_interpreter(
-                self._config.application.root, environment=self._environment, account=self._account
+                self._config.location.root, environment=self._environment, account=self._account
             )
         except OSError as error:
             reason = str(error)
@@ -136,11 +136,11 @@ class WorkerSource:
             raise StartFailed(StartFailure.not_executed(error, reason)) from error
 
 
-def _environment(config: ServeConfig, account: Account, generation: int) -> dict[str, str]:
+def _environment(config: ApplicationConfig, account: Account, generation: int) -> dict[str, str]:
     identity = account.identity
     told = {
         "VERSION": version("coachman"),
-        "APP_ROOT": str(config.application.root),
+        "APP_ROOT": str(config.location.root),
         "ENVIRONMENT": config.environment,
         "GENERATION": str(generation),
         "SPAWN_METHOD": config.spawn_method.value,

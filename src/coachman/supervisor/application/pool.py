@@ -6,16 +6,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from coachman.config import ServeConfig
+from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
 from coachman.policy.lifecycle import State
+from coachman.supervisor.application.worker_source import WorkerSource
 from coachman.supervisor.durations import duration
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.process.worker_process import WorkerProcess
-from coachman.supervisor.worker_source import WorkerSource
 from coachman.unix.listeners import Listener
+from coachman.unix.scoreboard import Scoreboard
 
 GENERATION = 1
 
@@ -24,16 +25,32 @@ class Pool:
     """Keeps a worker in every slot, until it is stopped. One task for each slot."""
 
     def __init__(
-        self, config: ServeConfig, account: Account, listeners: Sequence[Listener], log: Log
+        self,
+        config: ApplicationConfig,
+        account: Account,
+        listeners: Sequence[Listener],
+        scoreboard: Scoreboard,
+        log: Log,
     ) -> None:
         self._config = config
         self._identity = account.identity
         self._listeners = listeners
+        self._scoreboard = scoreboard
         self._log = log
         self._source = WorkerSource(config, account, GENERATION, log)
         self._workers: dict[int, WorkerProcess] = {}
         self._slots: dict[int, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+
+    @property
+    def workers(self) -> list[WorkerProcess]:
+        """Those that are not reaped."""
+        return list(self._workers.values())
+
+    @property
+    def generation(self) -> int:
+        """The one that serves."""
+        return GENERATION
 
     async def start(self) -> None:
         """Fill the first slot, then leave the others to themselves.
@@ -43,7 +60,7 @@ class Pool:
         """
         first = await self._start_worker(1)
         self._slots[1] = asyncio.create_task(self._keep(1, first))
-        for slot in range(2, self._config.processes + 1):
+        for slot in range(2, self._config.scaling.processes.least + 1):
             self._slots[slot] = asyncio.create_task(self._keep(slot, None))
 
     async def stop(self) -> None:
@@ -104,7 +121,14 @@ class Pool:
         asked_at = time.monotonic()
         spawned = await self._source.worker(slot)
         worker = self._workers[slot] = WorkerProcess(
-            slot, GENERATION, spawned, self._config, self._identity, self._listeners, self._log
+            slot,
+            GENERATION,
+            spawned,
+            self._config,
+            self._identity,
+            self._listeners,
+            self._scoreboard,
+            self._log,
         )
         try:
             await worker.start(self._config.start_timeout)

@@ -1,0 +1,1 @@
+"""One application, as the supervisor serves it: where it listens, its generations, its pool of workers."""
