@@ -12,9 +12,10 @@ T = TypeVar("T")
 class Deadlines(Generic[T]):
     """Calls `on_expired` with each thing that was watched for `seconds` and not forgotten meanwhile.
 
-    All wait equally long, so the order in which they were added is that in which they expire, and the timer
-    is that of the oldest. Watching and forgetting cost an entry in a dictionary: a timer for each
-    connection, armed and cancelled with each request, would be a good part of what a short request costs.
+    `seconds` of 0 are no limit. All wait equally long, so the order in which they were added is that in
+    which they expire, and the timer is that of the oldest. Watching and forgetting cost an entry in a
+    dictionary: a timer for each connection, armed and cancelled with each request, would be a good part of
+    what a short request costs.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class Deadlines(Generic[T]):
 
     def watch(self, thing: T) -> None:
         """Let its time begin now; what is watched already must be forgotten first."""
+        if not self._seconds:
+            return
         now = self._loop.time()
         self._since[thing] = now
         if self._timer is None:
