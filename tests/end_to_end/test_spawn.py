@@ -64,6 +64,20 @@ def test_the_properties_are_one_line_of_json_and_the_log_is_on_stderr(tmp_path: 
         ]
 
 
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_a_field_without_a_meaning_is_logged_at_the_debug_level(tmp_path: Path, level: str) -> None:
+    script = """
+        control()
+        say("Ready", "socket: main;tcp://127.0.0.1:8000;http;4", "colour: blue", "")
+        until_quit()
+        """
+    with CoachmanSpawn("--log-level", level, *wrapper(tmp_path, script)) as spawned:
+        spawned.properties()
+        assert spawned.end() == 0, spawned.errors()
+        told = "the field 'colour', which means nothing here: 'blue'" in spawned.errors()
+    assert told is (level == "debug")
+
+
 def test_the_pid_is_the_one_that_the_application_names(tmp_path: Path) -> None:
     command = wrapper(
         tmp_path,

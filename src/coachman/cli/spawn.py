@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from coachman.config.model import LogLevel
 from coachman.errors import CoachmanError
 from coachman.supervisor.process.spawn_request import SpawnConfig
 from coachman.supervisor.process.wrapped_process import Patience
@@ -52,8 +53,20 @@ SECONDS = click.FloatRange(min=0, max=86_400)
     metavar="S",
     help="Seconds to wait after SIGTERM, before SIGKILL.",
 )
+@click.option(
+    "--log-level",
+    type=click.Choice([level.value for level in LogLevel]),
+    default=LogLevel.INFO.value,
+    show_default=True,
+    help="debug: tell also what the application sent that has no meaning here.",
+)
 def spawn(
-    command: tuple[str, ...], options: tuple[str, ...], timeout: float, quit_wait: float, term_wait: float
+    command: tuple[str, ...],
+    options: tuple[str, ...],
+    timeout: float,
+    quit_wait: float,
+    term_wait: float,
+    log_level: str,
 ) -> None:
     """Start one application process: COMMAND is a wrapper that speaks the stdio channel.
 
@@ -67,6 +80,7 @@ def spawn(
         command=command,
         options=dict(_parse_option(text) for text in options),
         start_timeout=timeout,
+        log_level=LogLevel(log_level),
         patience=Patience(quit_wait, term_wait),
     )
     sys.exit(asyncio.run(run_application(config, _announce)))

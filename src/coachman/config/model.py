@@ -42,6 +42,14 @@ class LogFormat(StrEnum):
     """What the application printed, and nothing else."""
 
 
+class LogLevel(StrEnum):
+    """How much coachman itself says in the log."""
+
+    INFO = "info"
+    DEBUG = "debug"
+    """Also what matters only to those who look for a fault."""
+
+
 class AccessLogFormat(StrEnum):
     """What the log says of a request."""
 
@@ -182,6 +190,7 @@ class SupervisorConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Path | None = None
     """None: standard output."""
     log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
     pid_file: Path | None = None
     metrics: TcpAddress | None = None
     """Where metrics and health checks are served."""

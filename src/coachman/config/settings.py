@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from coachman.config import values
-from coachman.config.model import AccessLogFormat, Interface, LogFormat, SpawnMethod
+from coachman.config.model import AccessLogFormat, Interface, LogFormat, LogLevel, SpawnMethod
 from coachman.config.setting import Setting
 from coachman.config.values import each, mapping, whole_number
 
@@ -312,6 +312,13 @@ SUPERVISOR_SETTINGS: Final = (
         values.choice(LogFormat),
         "text: each line with its process and pipe; json: an object a line; raw: what was printed.",
         "text|json|raw",
+    ),
+    Setting(
+        "log-level",
+        "log_level",
+        values.choice(LogLevel),
+        "How much coachman itself says in the log.",
+        "info|debug",
     ),
     Setting("pid-file", "pid_file", values.path, "Write the supervisor's pid to this file.", "FILE"),
     Setting(

@@ -87,6 +87,11 @@ class Ready(Value):
     fields: Mapping[str, str]
     """Every field but the sockets, also those that have no meaning here."""
 
+    @property
+    def unknown_fields(self) -> dict[str, str]:
+        """Those that have no meaning here."""
+        return {key: value for key, value in self.fields.items() if key != "pid"}
+
 
 class Refused(Value):
     """The application reported by itself that its start failed."""

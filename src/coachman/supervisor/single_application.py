@@ -47,7 +47,7 @@ async def run_application(config: SpawnConfig, announce: Announce) -> int:
     # What leaves the group to outlive its parent becomes our child, and is ended like the group.
     become_subreaper()
     with ExitStack() as on_end:
-        log = Log(None, fd=STDERR)
+        log = Log(None, level=config.log_level, fd=STDERR)
         on_end.callback(log.close)
         sockets = on_end.enter_context(_folder_for_sockets())
         request = request_fields(config, sockets)

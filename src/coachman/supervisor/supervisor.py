@@ -29,7 +29,7 @@ async def serve(config: SupervisorConfig) -> None:
         become_subreaper()
         # Before the log, so that it is undone after it: a rotation must not kill a supervisor that is ending.
         on_end.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGUSR1)
-        log = Log(config.log_file, config.log_format)
+        log = Log(config.log_file, config.log_format, config.log_level)
         on_end.callback(log.close)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, log.reopen)
         applications = []

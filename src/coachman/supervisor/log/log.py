@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from coachman.config.model import LogFormat
+from coachman.config.model import LogFormat, LogLevel
 from coachman.protocol.log_format import FORMATS, Attribution, Source, encode_note
 from coachman.protocol.unwritten import Unwritten
 from coachman.supervisor.log.gate import Gate
@@ -47,12 +47,20 @@ class Log:
     whoever reads what applications print has to heed it. Belongs to the event loop's thread.
     """
 
-    def __init__(self, file: Path | None, log_format: LogFormat = LogFormat.TEXT, *, fd: int = 1) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        log_format: LogFormat = LogFormat.TEXT,
+        level: LogLevel = LogLevel.INFO,
+        *,
+        fd: int = 1,
+    ) -> None:
         """Write to `file`, or to the descriptor `fd`, which stays the caller's, where that is None.
 
         Raises `ConfigurationError` where the file cannot be opened.
         """
         self.gate = Gate()
+        self._debugging = level is LogLevel.DEBUG
         self._format = FORMATS[log_format.value](os.getpid())
         self._file = LogFile(file, self._complain, self._format_note, fd=fd)
         self._writer = LogWriter[_Item]("log", self._write_items, self.gate.open)
@@ -74,6 +82,11 @@ class Log:
             self._queue(_Note(text, time.time_ns()), encode_note(text) + b"\n")
         else:
             self._complain(text)
+
+    def debug(self, text: str) -> None:
+        """Note `text` for those who look for a fault, at the level `LogLevel.DEBUG`."""
+        if self._debugging:
+            self.note(text)
 
     def announce(self, text: str) -> None:
         """Note `text`, and show it where the person looks when the log goes to a file."""

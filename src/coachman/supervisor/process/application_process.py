@@ -83,6 +83,8 @@ class ApplicationProcess:
         if isinstance(decision, StartFailure):
             self.kill()
             raise StartFailed(decision)
+        for key, value in decision.unknown_fields.items():
+            self._log.debug(f"process {self.pid} sent the field {key!r}, which means nothing here: {value!r}")
         self._record.enter(Step.READY, time.monotonic())
         self.state = next_state(self.state, Event.READY)
         self.ready_at = time.monotonic()

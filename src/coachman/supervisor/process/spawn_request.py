@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from coachman.config.model import LogLevel
 from coachman.errors import ConfigurationError
 from coachman.protocol.stdio import encode_field
 from coachman.supervisor.process.wrapped_process import Patience
@@ -21,6 +22,7 @@ class SpawnConfig:
     command: Sequence[str]
     options: Mapping[str, str] = field(default_factory=dict)
     """Fields of the request that were given; they win over ours."""
+    log_level: LogLevel = LogLevel.INFO
     folder: Path = field(default_factory=Path.cwd)
     start_timeout: float = 90.0
     patience: Patience = field(default_factory=Patience)
