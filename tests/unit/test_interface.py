@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
+from quart import Quart
+from starlette.applications import Starlette
 
 from coachman.config.model import Interface
 from coachman.errors import ApplicationError
@@ -115,13 +119,13 @@ class Configurable:
     ],
 )
 def test_the_interface_is_told_by_the_looks(application: Any, expected: Interface) -> None:
-    assert find_interface(application, Interface.AUTO).interface is expected
+    assert find_interface(application, Interface.AUTO).interface == expected
 
 
 def test_what_is_asked_for_wins() -> None:
-    assert find_interface(wsgi, Interface.ASGI).interface is Interface.ASGI
-    assert find_interface(decorated_badly(asgi), Interface.ASGI).interface is Interface.ASGI
-    assert find_interface(asgi, Interface.WSGI).interface is Interface.WSGI
+    assert find_interface(wsgi, Interface.ASGI).interface == Interface.ASGI
+    assert find_interface(decorated_badly(asgi), Interface.ASGI).interface == Interface.ASGI
+    assert find_interface(asgi, Interface.WSGI).interface == Interface.WSGI
 
 
 def test_where_it_is_a_guess_the_way_out_is_named() -> None:
@@ -140,14 +144,13 @@ def test_what_nobody_can_call_is_refused(application: Any) -> None:
 
 
 def test_frameworks_are_told_apart() -> None:
-    fastapi = pytest.importorskip("fastapi")
-    quart = pytest.importorskip("quart")
-    starlette = pytest.importorskip("starlette.applications")
-    from django.core.handlers.asgi import ASGIHandler
-    from django.core.handlers.wsgi import WSGIHandler
-
-    for application in (fastapi.FastAPI(), quart.Quart("x"), starlette.Starlette()):
-        assert find_interface(application, Interface.AUTO).interface is Interface.ASGI
+    django_asgi = import_module("django.core.handlers.asgi")
+    django_wsgi = import_module("django.core.handlers.wsgi")
+    for application in (FastAPI(), Quart("x"), Starlette()):
+        assert find_interface(application, Interface.AUTO).interface == Interface.ASGI
     # Made without their __init__, which loads the settings of a project.
-    assert find_interface(ASGIHandler.__new__(ASGIHandler), Interface.AUTO).interface is Interface.ASGI
-    assert find_interface(WSGIHandler.__new__(WSGIHandler), Interface.AUTO).interface is Interface.WSGI
+    for handler, expected in (
+        (django_asgi.ASGIHandler, Interface.ASGI),
+        (django_wsgi.WSGIHandler, Interface.WSGI),
+    ):
+        assert find_interface(handler.__new__(handler), Interface.AUTO).interface == expected

@@ -13,6 +13,9 @@ class Engine(Protocol):
     A worker makes one after the fork, never before: an engine holds descriptors, and may hold an event loop.
     """
 
+    cells: memoryview[int]
+    """The slot of the scoreboard that is written to. It belongs to whoever sets it."""
+
     @property
     def wakeup_fd(self) -> int:
         """Where a byte that is written wakes the loop: it is made for `signal.set_wakeup_fd`."""

@@ -1,14 +1,21 @@
-"""Whether an application is called by WSGI or by ASGI: what it looks like, or what the person says."""
+"""Whether an application is called by WSGI or by ASGI: what it looks like, or what the person says.
+
+The values are those of coachman.config.model.Interface, to import which `coachman check` has no time.
+"""
 
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from coachman.config.model import Interface
 from coachman.errors import ApplicationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+AUTO: Final = "auto"
+WSGI: Final = "wsgi"
+ASGI: Final = "asgi"
 
 _ASGI_NAMES: Final = ("scope", "receive", "send")
 
@@ -16,30 +23,30 @@ _ASGI_NAMES: Final = ("scope", "receive", "send")
 class Found(NamedTuple):
     """What an application is called by."""
 
-    interface: Interface
-    """Never `AUTO`."""
+    interface: str
+    """`WSGI` or `ASGI`."""
     reason: str
     """How that is known, for people."""
 
 
-def find_interface(application: Callable[..., Any], asked: Interface) -> Found:
+def find_interface(application: Callable[..., Any], asked: str) -> Found:
     """Return what `application` is called by; raise `ApplicationError` where neither calls such a thing.
 
     `asked` wins; `AUTO` leaves it to what the application looks like. It is not called.
     """
-    if asked is not Interface.AUTO:
+    if asked != AUTO:
         return Found(asked, "as was asked for")
     called = _what_is_called(application)
     if _is_coroutine_function(called):
-        return Found(Interface.ASGI, "it is a coroutine function")
+        return Found(ASGI, "it is a coroutine function")
     counts = _argument_counts(called)
     if counts is None:
-        return Found(Interface.WSGI, "it takes any arguments; --interface asgi says otherwise")
+        return Found(WSGI, "it takes any arguments; --interface asgi says otherwise")
     least, most, names = counts
     if least <= 2 <= most and not (least <= 3 <= most and names[:3] == _ASGI_NAMES):
-        return Found(Interface.WSGI, "it takes two arguments")
+        return Found(WSGI, "it takes two arguments")
     if least <= 3 <= most:
-        return Found(Interface.ASGI, "it takes three arguments")
+        return Found(ASGI, "it takes three arguments")
     if least <= 1 <= most:
         raise ApplicationError(
             "the application takes one argument, as ASGI 2 had it, which is not supported: update its "
@@ -53,6 +60,8 @@ def find_interface(application: Callable[..., Any], asked: Interface) -> Found:
 
 def _what_is_called(application: Callable[..., Any]) -> Callable[..., Any]:
     """Look through partial objects and instances, to what has the signature and the code."""
+    import inspect  # here and below: `coachman check` is to be quick, and an application may do without it
+
     # A partial keeps arguments, so its own signature is the one that counts; its function says what it is.
     function: Any = application
     while isinstance(function, functools.partial):
@@ -73,12 +82,16 @@ def _bound_by(application: Any) -> tuple[Any, ...]:
 
 
 def _is_coroutine_function(called: Callable[..., Any]) -> bool:
+    import inspect
+
     # A decorator that keeps __wrapped__ may return a plain function that gives the coroutine on.
     return inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(inspect.unwrap(called))
 
 
 def _argument_counts(called: Callable[..., Any]) -> tuple[int, int, tuple[str, ...]] | None:
     """Return how many positional arguments it takes, least and most, and their names; None: any number."""
+    import inspect
+
     try:
         parameters = list(inspect.signature(called).parameters.values())
     except (TypeError, ValueError):  # C code that does not tell

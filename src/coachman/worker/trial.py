@@ -14,6 +14,7 @@ from coachman.protocol.journey import Step
 from coachman.protocol.trial import Ends
 from coachman.worker.application import load_application
 from coachman.worker.import_clock import ImportClock
+from coachman.worker.interface import AUTO, find_interface
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.reporter import Reporter
 from coachman.worker.stacks import SIGNAL, StackWriter
@@ -70,12 +71,13 @@ def _try(ends: Ends) -> int:
     def load() -> None:
         reporter.step(Step.LOAD)
         with clock:
-            load_application(
+            application = load_application(
                 root=request["app_root"],
                 file=request.get("startup_file"),
                 module=request.get("startup_module"),
                 attribute=request["startup_attribute"],
             )
+        reporter.tell(control.INTERFACE, *find_interface(application, request.get("app_type", AUTO)))
         hooks = sys.modules.get("coachman.hooks")
         if hooks is not None:
             hooks.run_after_fork_in_worker()

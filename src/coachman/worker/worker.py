@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.scoreboard import Scoreboard
-from coachman.worker.wsgi.engine import Engine
+from coachman.worker.engine_contract import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""

@@ -137,6 +137,7 @@ class Pool:
             await asyncio.shield(worker.ended())
             del self._workers[slot]
             raise
+        self._source.tell_interface(worker)
         assert worker.ready_at is not None
         took = worker.ready_at - asked_at
         self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {duration(took)}")

@@ -80,18 +80,14 @@ class Context:
         self.board.connections(len(self.clients))
         self.on_change()
 
-    def call(self, task: asyncio.Task[None]) -> None:
-        """Take in a call of the application, which is forgotten when it has ended."""
-        self.tasks.add(task)
-        task.add_done_callback(self._returned)
-
     def close(self) -> None:
         """Forget everything that was to happen, and give the scoreboard back."""
         for deadlines in self._all_deadlines:
             deadlines.close()
         self.board.release()
 
-    def _returned(self, task: asyncio.Task[None]) -> None:
+    def returned(self, task: asyncio.Task[None]) -> None:
+        """Forget `task`, one of `tasks`: the application has returned."""
         self.tasks.discard(task)
         if self.draining:
             self.on_change()

@@ -10,24 +10,22 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
-from collections.abc import Awaitable, MutableMapping
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from coachman.worker.asgi.context import Client, Context
 from coachman.worker.asgi.deadlines import Deadlines
+from coachman.worker.asgi.exchange import Exchange
 from coachman.worker.asgi.refusal import Refusal, refusal_response
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
 from coachman.worker.asgi.wording import frames_of, line_of
 from coachman.worker.complaints import complain
-
-_UNBOUNDED = sys.maxsize
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -48,10 +46,8 @@ class HttpConnection(HttpToolsProtocol):
         self._body_size = 0
         self._declined = False
         """The request offers another protocol, and is to be parsed again without the offer."""
-        self._running: RequestResponseCycle | None = None
+        self._running: Exchange | None = None
         """The request whose response is due."""
-        self._status = 0
-        """Of the response that is due, once it has begun."""
         self._deadlines: Deadlines[Client] | None = None
         """Those in which the connection waits for its peer to send something."""
         self._refusal: Refusal | None = None
@@ -112,27 +108,41 @@ class HttpConnection(HttpToolsProtocol):
         self._head_size = 0
 
     def on_headers_complete(self) -> None:
+        """Begin the request: what uvicorn does, with our bounds before, and with an exchange of ours."""
         self._in_head = False
-        context = self._context
+        parser, context, scope = self.parser, self._context, self.scope
+        method, version = parser.get_method(), parser.get_http_version()
         self._check_head()
-        if self.parser.should_upgrade() and self._get_upgrade() != b"websocket":
-            if self.parser.get_method() == b"CONNECT":
-                raise Refusal("501 Not Implemented", "CONNECT is not served here")
+        if parser.should_upgrade() and not self._is_handshake(method):
             self._declined = True
             return
-        if self.url[:1] != b"/":
-            self._take_other_form()
-        self._state.renew_date()
-        before = self.cycle
-        super().on_headers_complete()
-        cycle = self.cycle
-        if cycle is before:
-            return  # a WebSocket's handshake
+        url = self.url if self.url[:1] == b"/" else self._in_origin_form(method)
+        raw_path, _, query = url.partition(b"?")
+        path = raw_path.decode("ascii")
+        scope["method"] = method.decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = query
+        if parser.should_upgrade():
+            return  # to a WebSocket
         self._requests += 1
-        if self._requests == context.bounds.requests_per_connection or (
-            context.draining and context.hand_over is None
-        ):
-            cycle.keep_alive = False
+        last = self._requests == context.bounds.requests_per_connection
+        self.cycle = exchange = Exchange(
+            scope,
+            self.transport,
+            self.flow,
+            date=self._state.date_line(),
+            expect_100_continue=self.expect_100_continue and version != "1.0",
+            keep_alive=parser.should_keep_alive()
+            and not (last or (context.draining and context.hand_over is None)),
+            on_response=self.on_response_complete,
+        )
+        if self._running is None:
+            self._call(exchange)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
 
     def on_body(self, body: bytes) -> None:
         if self._declined:
@@ -145,28 +155,27 @@ class HttpConnection(HttpToolsProtocol):
                 raise Refusal("413 Content Too Large", f"over {limit} bytes of body")
 
     def on_message_complete(self) -> None:
-        if self._declined:
+        if self._declined or self.parser.should_upgrade():
             return
         self._receiving = False
-        super().on_message_complete()
-        if self._running is None and not self.pipeline:
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+        elif self._running is None and not self.pipeline:
             self._rest()  # the response did not wait for the end of its request
 
-    # What uvicorn calls at a request's begin and end.
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running, self._status = cycle, 0
-        self._context.call(self.loop.create_task(self._serve(cycle)))
+    # What an exchange calls at its end.
 
     def on_response_complete(self) -> None:
         self._finish()
-        if self.transport.is_closing():
+        transport = self.transport
+        if transport.is_closing():
             self._wait_for_reader()
             return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
+            self._call(self.pipeline.pop()[0])  # type: ignore[arg-type]  # what was put there is ours
         elif self._refusal is not None:
             self._answer(self._refusal)
         elif not self._receiving:
@@ -181,50 +190,46 @@ class HttpConnection(HttpToolsProtocol):
 
     # Serving a request.
 
-    async def _serve(self, cycle: RequestResponseCycle) -> None:
+    def _call(self, exchange: Exchange) -> None:
+        self._running = exchange
+        exchange.task = task = self.loop.create_task(self._serve(exchange))
+        self._context.tasks.add(task)
+
+    async def _serve(self, exchange: Exchange) -> None:
         """Call the application: what `run_asgi` of uvicorn does, with our counting and our words."""
-        context = self._context
-        scope: Any = cycle.scope
-        context.board.began(cycle, scope["method"].encode() + b" " + scope["raw_path"])
-        begin_or_go_on: Any = cycle.send
-
-        def send(message: MutableMapping[str, Any]) -> Awaitable[None]:
-            if message["type"] == "http.response.start" and self._running is cycle:
-                self._status = message["status"]
-            sent: Awaitable[None] = begin_or_go_on(message)
-            return sent
-
-        if scope["http_version"] == "1.0":
-            begin_or_go_on = partial(_send_unchunked, cycle)
+        context, scope = self._context, exchange.scope
+        context.board.began(exchange, scope["method"].encode() + b" " + scope["raw_path"])
         try:
-            await context.application(scope, cycle.receive, send)  # type: ignore[arg-type]
-            if not cycle.response_complete and not cycle.disconnected:
-                what = "completing its" if cycle.response_started else "a"
-                await self._fail(cycle, f"the application returned without {what} response")
+            await context.application(scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
+            if not exchange.response_complete and not exchange.disconnected:
+                what = "completing its" if exchange.response_started else "a"
+                self._fail(exchange, f"the application returned without {what} response")
         except asyncio.CancelledError:
             self.give_up()
         except BaseException as error:  # the application's own code, which ends nothing but its request
-            await self._fail(cycle, f"the application failed\n{frames_of(error)}")
+            self._fail(exchange, f"the application failed\n{frames_of(error)}")
         finally:
-            if self._running is cycle:
+            if self._running is exchange:
                 self._finish()
-            cycle.on_response = _do_nothing  # or connection and cycle would keep each other alive
+            exchange.on_response = _do_nothing  # or connection and exchange would keep each other alive
+            assert exchange.task is not None
+            context.returned(exchange.task)
 
-    async def _fail(self, cycle: RequestResponseCycle, what: str) -> None:
+    def _fail(self, exchange: Exchange, what: str) -> None:
         """Report; answer 500 where nothing was sent, else let the response break off."""
-        complain(f"{line_of(cycle.scope)} from {self._describe_peer()}: {what}")
-        if cycle.disconnected:
+        complain(f"{line_of(exchange.scope)} from {self._describe_peer()}: {what}")
+        if exchange.disconnected or exchange.response_complete:
             return
-        if not cycle.response_started:
-            self._status = 500
-            await cycle.send_500_response()
-        elif not cycle.response_complete:
+        if exchange.response_started:
             self.transport.close()
+        else:
+            exchange.answer(500, b"500 Internal Server Error\n")
 
     def _finish(self) -> None:
         """Note that the response which was due is complete, or will never be."""
-        cycle, self._running = self._running, None
-        self._context.board.ended(cycle, self._status)
+        exchange, self._running = self._running, None
+        assert exchange is not None
+        self._context.board.ended(exchange, exchange.status)
 
     # Refusing one.
 
@@ -263,17 +268,22 @@ class HttpConnection(HttpToolsProtocol):
         self._refusal = refusal
         self._wait_in(None)
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
-        refused = self.cycle if self._receiving and not self._in_head else None
-        if refused is not None and refused is self._running:
-            # Its application is running, and has to hear that the rest of the body will not come.
-            refused.disconnected = True
-            refused.message_event.set()
-            if refused.response_started:
-                self.transport.close()
+        running = self._running
+        if self._receiving and not self._in_head:  # the refused request has an exchange, which came last
+            if self.cycle.response_complete:
+                self.transport.close()  # it has its answer, and will not get another one
                 return
-        elif refused is not None and self.pipeline and self.pipeline[0][0] is refused:
-            self.pipeline.popleft()
-        if self._running is None or self._running is refused:
+            if self.pipeline:
+                self.pipeline.popleft()
+            elif running is not None:
+                # Its application is running, and has to hear that the rest of the body will not come.
+                running.disconnected = True
+                running.message_event.set()
+                if running.response_started:
+                    self.transport.close()
+                    return
+                running = None
+        if running is None:
             self._answer(refusal)
 
     def _answer(self, refusal: Refusal) -> None:
@@ -382,7 +392,7 @@ class HttpConnection(HttpToolsProtocol):
             cause = error.__context__
             if isinstance(cause, Refusal):
                 raise cause from None
-            if isinstance(cause, httptools.HttpParserInvalidURLError | UnicodeError):
+            if isinstance(cause, UnicodeError):
                 raise Refusal("400 Bad Request", f"a request target that is none: {self.url!r}") from None
             raise
         except httptools.HttpParserError as error:
@@ -403,34 +413,25 @@ class HttpConnection(HttpToolsProtocol):
         self._read_size = 0  # it was counted before
         return b"\r\n".join(head) + b"\r\n\r\n" + rest
 
-    def _take_other_form(self) -> None:
-        """Reduce the absolute form of a target to path and query; `*` stays (RFC 9112, 3.2)."""
+    def _is_handshake(self, method: bytes) -> bool:
+        """Return whether the offered protocol is that of WebSockets, the one that is spoken here."""
+        if method == b"CONNECT":
+            raise Refusal("501 Not Implemented", "CONNECT is not served here")
+        return self._get_upgrade() == b"websocket"
+
+    def _in_origin_form(self, method: bytes) -> bytes:
+        """Return path and query of a target in absolute form; `*` stays (RFC 9112, 3.2)."""
         scheme, separator, rest = self.url.partition(b"://")
         if separator and scheme.lower() in (b"http", b"https"):
             slash = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
             path = rest[slash:]
-            self.url = path if path.startswith(b"/") else b"/" + path
-        elif self.url == b"*" and self.parser.get_method() == b"OPTIONS":
-            self.url = b"/*"
-        else:
-            raise Refusal("400 Bad Request", f"a request target that is none: {self.url!r}")
+            return path if path.startswith(b"/") else b"/" + path
+        if self.url == b"*" and method == b"OPTIONS":
+            return self.url
+        raise Refusal("400 Bad Request", f"a request target that is none: {self.url!r}")
 
     def _describe_peer(self) -> str:
         return self.client[0] if self.client else "a local process"
-
-
-def _send_unchunked(cycle: RequestResponseCycle, message: Any) -> Awaitable[None]:
-    """Send to a peer that does not know the chunked coding: the end of the connection ends the body.
-
-    uvicorn chunks whatever has no length (as of 0.54); here it is told a length, and of the last part the
-    right one.
-    """
-    if message["type"] == "http.response.start":
-        if not any(name.lower() == b"content-length" for name, _ in message.get("headers", ())):
-            cycle.chunked_encoding, cycle.expected_content_length = False, _UNBOUNDED
-    elif cycle.expected_content_length > _UNBOUNDED // 2 and not message.get("more_body", False):
-        cycle.expected_content_length = len(message.get("body", b""))
-    return cycle.send(message)
 
 
 def _has_unread(fd: int) -> bool:

@@ -17,10 +17,17 @@ class State(ServerState):
         super().__init__()
         self.tasks = context.tasks
         self._date_of = 0
+        self._date_line = b""
 
-    def renew_date(self) -> None:
-        """Have responses carry the present time; uvicorn's server does that ten times a second, unasked."""
+    def date_line(self) -> bytes:
+        """Return the header with the present time, as a whole line.
+
+        Responses of WebSockets get it as well: uvicorn's server renews what those have ten times a second.
+        """
         now = int(time.time())
         if now != self._date_of:
             self._date_of = now
-            self.default_headers = [(b"date", formatdate(now, usegmt=True).encode())]
+            date = formatdate(now, usegmt=True).encode()
+            self._date_line = b"date: " + date + b"\r\n"
+            self.default_headers = [(b"date", date)]
+        return self._date_line

@@ -70,6 +70,9 @@ class Engine:
 
     # What the worker calls.
 
+    def prepare(self) -> None:
+        """WSGI has nothing that an application does before its first request."""
+
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
         self._listeners.append(listener)
