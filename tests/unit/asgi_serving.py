@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import uvloop
+from websockets.sync.client import ClientConnection, connect
 
 from coachman.config.model import Bounds, WorkerConfig
 from coachman.worker.asgi.engine import AsgiEngine
@@ -27,22 +28,31 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Served:
     """An engine that runs in a thread, and its clients."""
 
-    def __init__(self, application: Any, bounds: Bounds) -> None:
+    def __init__(self, application: Any, bounds: Bounds, *, lifespan: bool) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         self._address = listener.getsockname()
         self.engine = AsgiEngine(application, WorkerConfig(bounds=bounds))
-        self.engine.prepare()
+        if lifespan:
+            self.engine.prepare()
         self.engine.add_listener(listener)
         self.outcome: list[bool] = []
         self._thread = threading.Thread(target=lambda: self.outcome.append(self.engine.run()))
         self._thread.start()
         self._clients: list[socket.socket] = []
+        self._on_end = ExitStack()
 
     def connect(self) -> socket.socket:
         """Return a fresh connection, which is closed at the end."""
         self._clients.append(client := socket.create_connection(self._address, TIMEOUT))
         return client
+
+    def connect_websocket(self, path: str = "/") -> ClientConnection:
+        """Return an open WebSocket, which is closed at the end."""
+        host, port = self._address
+        url = f"ws://{host}:{port}{path}"
+        connecting = connect(url, sock=self.connect(), open_timeout=TIMEOUT, proxy=None)
+        return self._on_end.enter_context(connecting)
 
     def drain(self, seconds: float = TIMEOUT) -> None:
         """Have the engine drain."""
@@ -56,6 +66,7 @@ class Served:
 
     def end(self) -> None:
         """Close the clients, drain, and close the engine."""
+        self._on_end.close()
         for client in self._clients:
             client.close()
         self.drain()
@@ -64,9 +75,9 @@ class Served:
 
 
 @contextmanager
-def served(application: Any, bounds: Bounds = UNCHANGED) -> Iterator[Served]:
-    """Serve `application`, and drain at the end."""
-    serving = Served(application, bounds)
+def served(application: Any, bounds: Bounds = UNCHANGED, *, lifespan: bool = False) -> Iterator[Served]:
+    """Serve `application`, with its lifespan startup or without, and drain at the end."""
+    serving = Served(application, bounds, lifespan=lifespan)
     try:
         yield serving
     finally:

@@ -157,7 +157,11 @@ class AsgiEngine:
         """Close every connection, and cancel the calls that do not end upon that."""
         for client in list(self._context.clients):
             client.give_up()
-        await asyncio.sleep(0)  # the applications that wait for the end of their connection hear of it
+        # Applications that wait for the end of their connection are to hear of it before they are cancelled.
+        half = self._loop.time() + self._time_left() / 2
+        await self._while(lambda: bool(self._context.clients), until=lambda _: half)
+        for _ in range(2):
+            await asyncio.sleep(0)
         tasks = [*self._context.tasks, *self._connecting]
         for task in tasks:
             task.cancel()
@@ -177,6 +181,7 @@ class AsgiEngine:
 
     async def _clean_up(self) -> None:
         """Cancel what is left, as asyncio.run() does, but without waiting for threads."""
+        await self._lifespan.end()
         own = asyncio.current_task()
         left = [task for task in asyncio.all_tasks() if task is not own]
         for task in left:

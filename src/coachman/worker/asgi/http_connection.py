@@ -44,6 +44,8 @@ class HttpConnection(HttpToolsProtocol):
         self._read_size = 0
         """Bytes of the present read."""
         self._body_size = 0
+        self._upgraded = False
+        """The transport belongs to a WebSocket now."""
         self._declined = False
         """The request offers another protocol, and is to be parsed again without the offer."""
         self._running: Exchange | None = None
@@ -77,6 +79,8 @@ class HttpConnection(HttpToolsProtocol):
         try:
             while rest is not None:
                 rest = self._feed(rest)
+            if self._upgraded:
+                return
             if self._in_head:
                 self._bound_unfinished_head()
         except Refusal as refusal:
@@ -109,12 +113,11 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the request: what uvicorn does, with our bounds before, and with an exchange of ours."""
-        self._in_head = False
         parser, context, scope = self.parser, self._context, self.scope
         method, version = parser.get_method(), parser.get_http_version()
         self._check_head()
         if parser.should_upgrade() and not self._is_handshake(method):
-            self._declined = True
+            self._declined, self._in_head = True, False
             return
         url = self.url if self.url[:1] == b"/" else self._in_origin_form(method)
         raw_path, _, query = url.partition(b"?")
@@ -125,7 +128,10 @@ class HttpConnection(HttpToolsProtocol):
         scope["raw_path"] = raw_path
         scope["query_string"] = query
         if parser.should_upgrade():
-            return  # to a WebSocket
+            if self._running is not None or self.pipeline:
+                raise Refusal("400 Bad Request", "a WebSocket behind a request that is not answered yet")
+            return
+        self._in_head = False
         self._requests += 1
         last = self._requests == context.bounds.requests_per_connection
         self.cycle = exchange = Exchange(
@@ -182,8 +188,8 @@ class HttpConnection(HttpToolsProtocol):
             self._rest()
 
     def handle_websocket_upgrade(self) -> None:
-        if self._running is not None or self.pipeline:
-            raise Refusal("400 Bad Request", "a WebSocket behind a request that is not answered yet")
+        """Give the transport to a WebSocket; nothing happens here any more."""
+        self._upgraded = True
         self._context.closed(self)
         self.ws_protocol_class = partial(WebSocketConnection, self._context)  # type: ignore[assignment]
         super().handle_websocket_upgrade()

@@ -65,7 +65,7 @@ class Lifespan:
         """Cancel what is left of the task."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait([self._task])
+            await asyncio.wait([self._task], timeout=EXPLANATION_SECONDS)
             _error_of(self._task)
 
     async def _run(self) -> None:
