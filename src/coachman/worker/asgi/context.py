@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -57,8 +58,11 @@ class Context:
         """Calls of the application."""
         self.on_change: Callable[[], None] = _do_nothing
         """What is called whenever a connection or a call of the application has ended."""
-        self.hand_over: Callable[[int], bool] | None = None
-        """Gives the connection with this descriptor, which stays the caller's, to another worker."""
+        self.hand_over: Callable[[socket.socket, int], bool] | None = None
+        """Gives a connection to another worker, with the number of requests that were answered on it.
+
+        The socket stays the caller's. Returns False where nobody can take it.
+        """
         self.heads = _deadlines(loop, bounds.header_timeout, lambda client: client.on_late_head())
         self.bodies = _deadlines(loop, bounds.body_timeout, lambda client: client.on_late_body())
         self.idle = _deadlines(loop, bounds.keep_alive_timeout, lambda client: client.on_late_request())

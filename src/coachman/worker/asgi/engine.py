@@ -197,18 +197,30 @@ class AsgiEngine:
     def _take(self, sock: socket.socket) -> None:
         """Serve a connection that was just accepted."""
         self._context.board.add(ACCEPTED)
-        self._adopt(sock)
+        self.adopt(sock)
 
-    def _adopt(self, sock: socket.socket) -> None:
-        task = self._loop.create_task(self._connect(sock))
+    def hand_over_with(self, hand_over: Callable[[socket.socket, int], bool]) -> None:
+        """Give connections to other workers by `hand_over` when draining, instead of closing them.
+
+        It is called with a socket, which stays the engine's, and the number of requests that were answered
+        on it; it returns whether somebody else has the connection now.
+        """
+        self._context.hand_over = hand_over
+
+    def adopt(self, sock: socket.socket, served: int = 0) -> None:
+        """Serve a connection, which is taken over, and on which `served` requests have been answered.
+
+        In the thread of `run` only.
+        """
+        task = self._loop.create_task(self._connect(sock, served))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         if not self._has_room():
             self._accepting.rest()
 
-    async def _connect(self, sock: socket.socket) -> None:
+    async def _connect(self, sock: socket.socket, served: int) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._factory, sock)
+            await self._loop.connect_accepted_socket(lambda: self._factory(served), sock)
         except (OSError, asyncio.CancelledError):  # the peer is gone already
             sock.close()
         self._note_change()

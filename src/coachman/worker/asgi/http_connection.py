@@ -31,11 +31,14 @@ from coachman.worker.complaints import complain
 class HttpConnection(HttpToolsProtocol):
     """The server's end of one connection, which asyncio drives."""
 
-    def __init__(self, context: Context, config: Config, state: State, app_state: dict[str, Any]) -> None:
+    def __init__(
+        self, context: Context, config: Config, state: State, app_state: dict[str, Any], served: int
+    ) -> None:
+        """`served`: requests that other workers have answered on the connection."""
         super().__init__(config, state, app_state, _loop=context.loop)
         self._context = context
         self._state = state
-        self._requests = 0
+        self._requests = served
         self._receiving = False
         """Something of a request has come, and not all of it."""
         self._in_head = False
@@ -361,13 +364,14 @@ class HttpConnection(HttpToolsProtocol):
         if transport.get_write_buffer_size():
             transport.set_write_buffer_limits(high=0)  # then the end of it is told, in resume_writing
             return
-        fd = transport.get_extra_info("socket").fileno()
-        hand_over = self._context.hand_over
-        if hand_over is not None and hand_over(fd):
-            # The queue holds the connection open: closing this descriptor ends nothing.
-            transport.abort()
-        elif not _has_unread(fd):
-            transport.close()
+        # A socket object of our own: those that loops give out are made to be looked at only.
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as sock:
+            hand_over = self._context.hand_over
+            if hand_over is not None and hand_over(sock, self._requests):
+                # The queue holds the connection open: nothing that is closed here ends it.
+                transport.abort()
+            elif not _has_unread(sock):
+                transport.close()
 
     def _wait_in(self, deadlines: Deadlines[Client] | None) -> None:
         """Let the time begin that the peer has until it sends something, None: it has nothing to send."""
@@ -440,13 +444,12 @@ class HttpConnection(HttpToolsProtocol):
         return self.client[0] if self.client else "a local process"
 
 
-def _has_unread(fd: int) -> bool:
+def _has_unread(sock: socket.socket) -> bool:
     """Return whether the kernel has bytes of the peer, of which the loop will tell."""
-    with socket.socket(fileno=os.dup(fd)) as sock:
-        try:
-            return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-        except OSError:
-            return False
+    try:
+        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except OSError:
+        return False
 
 
 def _do_nothing() -> None:
