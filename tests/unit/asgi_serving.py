@@ -51,7 +51,7 @@ class Served:
         """Return an open WebSocket, which is closed at the end."""
         host, port = self._address
         url = f"ws://{host}:{port}{path}"
-        connecting = connect(url, sock=self.connect(), open_timeout=TIMEOUT, proxy=None)
+        connecting = connect(url, sock=self.connect(), open_timeout=TIMEOUT, ping_interval=None, proxy=None)
         return self._on_end.enter_context(connecting)
 
     def drain(self, seconds: float = TIMEOUT) -> None:
