@@ -121,6 +121,17 @@ def process_count(raw: Any, folder: Path) -> ProcessCount:
     return count
 
 
+def scaled(count: ProcessCount, change: str) -> ProcessCount:
+    """Return `count` after `change`: "N", "LEAST-MOST", or "+N" or "-N", which moves both of its ends.
+
+    Raises `ConfigurationError` where `change` is none of these, or none or too many would be left.
+    """
+    if not change.startswith(("+", "-")):
+        return process_count(change, Path())
+    by = whole_number(1, 1000)(change[1:], Path()) * (1 if change[0] == "+" else -1)
+    return process_count(f"{count.least + by}-{count.most + by}" if count.least + by > 0 else "0", Path())
+
+
 def usual_process_count() -> ProcessCount:
     """Return one for each core that this process may use."""
     cores = len(os.sched_getaffinity(0))

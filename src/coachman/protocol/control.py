@@ -19,6 +19,9 @@ Workers:
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
+supervisor →  ``ping``                         answer from the loop
+→ supervisor  ``pong``                         the answer
+→ supervisor  ``draining``                     accepts no more
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
 ============  ===============================  ====================================================
 
@@ -45,6 +48,9 @@ STACKS: Final = "stacks"
 REPORT: Final = "report"
 INTERFACE: Final = "interface"
 IMPORTS: Final = "imports"
+PING: Final = "ping"
+PONG: Final = "pong"
+DRAINING: Final = "draining"
 DRAINED: Final = "drained"
 
 ALIVE: Final = "alive"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from coachman.config.model import SupervisorConfig
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.strays import Strays
 from coachman.unix.adoption import become_subreaper
+from coachman.unix.allocation import keep_freed_memory
 from coachman.unix.signals import signal_name
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -27,6 +28,7 @@ async def serve(config: SupervisorConfig) -> None:
     with ExitStack() as on_end:
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
+        keep_freed_memory()  # of what passes through the log
         # Before the log, so that it is undone after it: a rotation must not kill a supervisor that is ending.
         on_end.callback(asyncio.get_running_loop().remove_signal_handler, signal.SIGUSR1)
         log = Log(config.log_file, config.log_format, config.log_level)
@@ -40,6 +42,7 @@ async def serve(config: SupervisorConfig) -> None:
         on_end.callback(strays.close)
         stop = StopSignals(applications, log)
         on_end.callback(stop.close)
+        on_end.enter_context(restarting_upon_hangup(applications))
 
         for application in applications:
             workers, threads = application.config.scaling.processes, application.config.worker.threads
@@ -64,8 +67,26 @@ async def serve(config: SupervisorConfig) -> None:
 
 
 async def _start(applications: Sequence[Application]) -> None:
-    """Start all of them; raise what the first that cannot be started raises."""
-    await asyncio.gather(*(application.start() for application in applications))
+    """Start all of them. A single one that cannot be started raises; one of several is tried again."""
+    several = len(applications) > 1
+    await asyncio.gather(*(application.start(keep_trying=several) for application in applications))
+
+
+@contextmanager
+def restarting_upon_hangup(applications: Sequence[Application]) -> Iterator[None]:
+    """Let SIGHUP restart every application, as it does with gunicorn and nginx."""
+    loop = asyncio.get_running_loop()
+
+    def restart() -> None:
+        for application in applications:
+            application.begin_restart("SIGHUP")
+
+    loop.add_signal_handler(signal.SIGHUP, restart)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a server that is ending has nothing to restart
 
 
 class StopSignals:

@@ -6,8 +6,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.scoreboard import Scoreboard
@@ -52,6 +53,7 @@ class Worker(AbstractServer):
         self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
+        self.define_message_handler(control.PING, "pong")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
         # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
         self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
@@ -92,11 +94,20 @@ class Worker(AbstractServer):
 
     def drain(self, seconds: str) -> None:
         """Finish what is in hand, for so many seconds at most, and end."""
-        self._engine.drain(float(seconds))
+        self._drain(float(seconds))
+
+    def pong(self) -> None:
+        """Show that the loop turns."""
+        self.send_to_client(control.PONG)
 
     def drain_upon_signal(self) -> None:
         """Drain; the signal may have come in the middle of anything, so the loop does it."""
-        self._engine.call_soon(lambda: self._engine.drain(SELF_DRAIN_SECONDS))
+        self._engine.call_soon(lambda: self._drain(SELF_DRAIN_SECONDS))
+
+    def _drain(self, seconds: float) -> None:
+        self._engine.drain(seconds)
+        with suppress(ChannelError):  # nobody is left who would want to know
+            self.send_to_client(control.DRAINING)
 
     def _on_control(self) -> None:
         self.dispatch_pending()

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from contextlib import ExitStack
+from math import ceil
 
-from coachman.config.model import ApplicationConfig
-from coachman.protocol.status import ApplicationStatus, Totals, WorkerStatus
+from coachman.config.model import ApplicationConfig, ProcessCount
+from coachman.config.values import scaled
+from coachman.protocol.refusal import refusal
+from coachman.protocol.status import ApplicationStatus, RestartStatus
+from coachman.supervisor.application.generation import Generation
+from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.pool import Pool
+from coachman.supervisor.application.refusals import Refusals
+from coachman.supervisor.application.reloading import Reloading, require_watchfiles
+from coachman.supervisor.application.restart_file import RestartFile
+from coachman.supervisor.application.worker_status import worker_status
+from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.application_process import first_of
 from coachman.supervisor.process.spawner import Account
 from coachman.unix.identity import find_identity
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
-SPARE_SLOTS = 32
-"""Slots of the scoreboard beyond the workers that may serve: for those that start and those that drain."""
+SLOTS = 4096
+"""Slots of the scoreboard: more than a pool can ever have workers, and free of charge until they are used."""
 
 
 class Application:
@@ -27,8 +41,13 @@ class Application:
     def __init__(self, config: ApplicationConfig, log: Log) -> None:
         self.config = config
         self.name = config.title
+        self.processes = config.scaling.processes
+        """How many workers there may be; `scale` changes it."""
         self._log = log
+        self._reloading: Reloading | None = None
         self._on_close = ExitStack()
+        if config.restart.reload:
+            require_watchfiles()
         with ExitStack() as on_failure:
             settings = config.process
             identity = find_identity(settings.user, settings.group)
@@ -36,24 +55,79 @@ class Application:
             for address in config.addresses:
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
-            slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
-            self._scoreboard = Scoreboard.create(slots)
+            self._scoreboard = Scoreboard.create(SLOTS)
             on_failure.callback(self._scoreboard.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(config, account, self.listeners, self._scoreboard, log)
+            self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
+            self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
+            self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
 
-    async def start(self) -> None:
-        """Start the first worker, then the others in the background; raise `StartFailed` where it fails."""
-        await self.pool.start()
+    async def start(self, *, keep_trying: bool = False) -> None:
+        """Start the first worker, then the others in the background; raise `StartFailed` where it fails.
+
+        With `keep_trying`, a start that fails is reported in the log and tried again, later and later.
+        """
+        self._watch_for_changes()
+        self.pool.generations.keep_trying = keep_trying
+        generation = self.pool.generations.begin("start")
+        await first_of(generation.tried)
+        while (newest := self.pool.generations.newest) is not generation and newest is not None:
+            generation = newest  # a restart was asked for before the first worker was ready
+            await first_of(generation.tried)
+        if generation.failure is not None and not keep_trying:
+            raise StartFailed(generation.failure)
         for listener in self.listeners:
             self._log.announce(f"listening at {listener.address.url}")
 
+    async def restart(self, cause: str) -> RestartStatus:
+        """Replace the workers by those of a new generation, one by one; return what came of it.
+
+        `cause` says who or what asked for it. Returns once no worker of an earlier generation takes requests
+        any more, or once it is clear that this will not be: the generation's first worker could not be
+        started ("failed", and the workers of before serve on), or another restart was asked for meanwhile
+        ("superseded": the newest code wins). Cancelling only ends the waiting.
+        """
+        generation = self.begin_restart(cause)
+        return await asyncio.shield(generation.finished)
+
+    def begin_restart(self, cause: str) -> Generation:
+        """Do as `restart` does, without waiting for what comes of it."""
+        return self.pool.generations.begin(cause)
+
+    def scale(self, change: str) -> ProcessCount:
+        """Change how many workers there are to be; return how many, from now on until the server ends.
+
+        `change` is "4" or "2-8", or "+1" or "-1", which moves both ends of the range. Raises
+        `ConfigurationError` where it is neither, or would leave none.
+        """
+        self.processes = scaled(self.processes, change)
+        self.pool.wanted = min(max(self.pool.wanted, self.processes.least), self.processes.most)
+        self._log.note(f"{self.name} is to have {self.processes} workers")
+        self.pool.reconcile()
+        return self.processes
+
+    async def dump(self, pid: int | None = None) -> dict[int, str]:
+        """Return the stacks of all threads of the worker `pid`, or of every worker, by pid; "": it told none.
+
+        Raises `LookupError` where no worker has that pid.
+        """
+        workers = [member.process for member in self.pool.members if member.process is not None]
+        chosen = [worker for worker in workers if pid is None or worker.pid == pid]
+        if pid is not None and not chosen:
+            raise LookupError(f"no worker of {self.name} has the pid {pid}")
+        stacks = await asyncio.gather(*(worker.dump() for worker in chosen))
+        return {worker.pid: text for worker, text in zip(chosen, stacks, strict=True)}
+
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
+        if self._reloading is not None:
+            await self._reloading.stop()
+        await self._limit_watch.stop()
         await self.pool.stop()
+        await self._refusals.stop()
 
     def kill(self) -> None:
         """Kill every worker; `stop`, under way or still to come, then ends at once."""
@@ -69,32 +143,56 @@ class Application:
 
     def status(self) -> ApplicationStatus:
         """Return its state at this moment."""
+        generations = self.pool.generations
+        newest = generations.newest
+        views = {member.slot: self._scoreboard.view(member.slot) for member in self.pool.members}
         return ApplicationStatus(
             name=self.name,
             location=str(self.config.location),
             addresses=tuple(listener.address.url for listener in self.listeners),
-            processes=str(self.config.scaling.processes),
+            processes=str(self.processes),
             threads=self.config.worker.threads,
-            generation=self.pool.generation,
-            workers=tuple(self._worker_statuses()),
-            totals=Totals(),
+            generation=generations.number,
+            preloaders=generations.preloaders,
+            workers=tuple(
+                worker_status(member.process, views[member.slot], time.monotonic())
+                for member in self.pool.members
+                if member.process is not None
+            ),
+            last_restart=newest.restart if newest is not None and newest.number > 1 else None,
+            problem=self._problem(),
+            totals=self.pool.history.totals(view.counters for view in views.values()),
         )
 
-    def _worker_statuses(self) -> list[WorkerStatus]:
-        found = []
-        for worker in self.pool.workers:
-            view = self._scoreboard.view(worker.slot)
-            found.append(
-                WorkerStatus(
-                    slot=worker.slot,
-                    pid=worker.pid,
-                    generation=worker.generation,
-                    state=worker.state.name.lower(),
-                    age=worker.age,
-                    requests=view.counters.requests,
-                    in_flight=view.in_flight,
-                    waiting=view.waiting,
-                    connections=view.connections,
-                )
-            )
-        return found
+    def _watch_for_changes(self) -> None:
+        root, restart = self.config.location.root, self.config.restart
+        if restart.file:
+            cause = f"{restart.file} was touched"
+            restart_file = RestartFile(root, restart.file, lambda: self.begin_restart(cause), self._log)
+            self._on_close.callback(restart_file.close)
+        if restart.reload:
+            self._reloading = Reloading(root, lambda file: self.begin_restart(f"{file} changed"), self._log)
+
+    def _on_change(self) -> None:
+        self._refusals.refuse_all(self.pool.out_of_order)
+        self._limit_watch.wake()
+
+    def _apologise(self, head: bytes) -> bytes:
+        """Return the answer to a request that no worker can take."""
+        failure = self.pool.history.last_failure
+        shown = failure is not None and self.config.environment == "development"
+        return refusal(
+            head,
+            retry_after=max(1, ceil(self.pool.retry_after)),
+            page=failure_page(failure) if shown and failure is not None else None,
+        )
+
+    def _count_refusal(self) -> None:
+        self.pool.history.shed += 1
+
+    def _problem(self) -> str:
+        newest = self.pool.generations.newest
+        if newest is not None and newest.failure is not None:
+            return f"generation {newest.number} could not be started: {newest.failure.headline}"
+        failure = self.pool.history.last_failure
+        return "" if failure is None else f"a worker could not be started: {failure.headline}"

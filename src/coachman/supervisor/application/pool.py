@@ -1,28 +1,44 @@
-"""The pool: so many slots, each with a worker in it."""
+"""The pool: the workers of an application, and the one step that brings them to where they should be."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death, restart_delay
+from coachman.policy.death import Death, explain
 from coachman.policy.lifecycle import State
-from coachman.supervisor.application.worker_source import WorkerSource
+from coachman.policy.limits import Excess
+from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
+from coachman.protocol.scoreboard import SlotView
+from coachman.supervisor.application.background import Background
+from coachman.supervisor.application.generations import Generations
+from coachman.supervisor.application.history import History
+from coachman.supervisor.application.member import Member
 from coachman.supervisor.durations import duration
-from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.process.worker_process import WorkerProcess
 from coachman.unix.listeners import Listener
+from coachman.unix.processes import Ending
 from coachman.unix.scoreboard import Scoreboard
 
-GENERATION = 1
+WORTH_WAITING_SECONDS = 1.0
+"""How long connections are left to wait for the next start of a worker where there is none."""
+
+STARTS_AT_ONCE = 4
+"""Workers that start at the same time: more would only take the processor from each other."""
 
 
 class Pool:
-    """Keeps a worker in every slot, until it is stopped. One task for each slot."""
+    """Keeps as many workers of the newest generation that works as are wanted, until it is stopped.
+
+    Whatever happens to a worker or is asked for leads to `reconcile`: look, decide, act.
+    """
 
     def __init__(
         self,
@@ -31,126 +47,239 @@ class Pool:
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
         log: Log,
+        on_change: Callable[[], None],
     ) -> None:
+        """`on_change` is called whenever something has happened that may change what there is to do."""
+        self._on_change = on_change
+        self.wanted = config.scaling.processes.least
+        """Workers that are to serve."""
+        self.history = History()
         self._config = config
         self._identity = account.identity
         self._listeners = listeners
         self._scoreboard = scoreboard
         self._log = log
-        self._source = WorkerSource(config, account, GENERATION, log)
-        self._workers: dict[int, WorkerProcess] = {}
-        self._slots: dict[int, asyncio.Task[None]] = {}
-        self._stopping = asyncio.Event()
+        self.generations = Generations(config, account, log, self.reconcile)
+        self._members: dict[int, Member] = {}
+        self._lives: dict[int, asyncio.Task[None]] = {}
+        self._failures: dict[int, int] = {}
+        """How often in a row workers have failed, by slot."""
+        self._resting: dict[int, asyncio.TimerHandle] = {}
+        """Slots that stay empty until the timer is due."""
+        self._background = Background()
+        self._stopping = False
 
     @property
-    def workers(self) -> list[WorkerProcess]:
+    def members(self) -> list[Member]:
         """Those that are not reaped."""
-        return list(self._workers.values())
-
-    @property
-    def generation(self) -> int:
-        """The one that serves."""
-        return GENERATION
-
-    async def start(self) -> None:
-        """Fill the first slot, then leave the others to themselves.
-
-        The first worker goes alone: an application that cannot start is reported once, and what it does
-        on its first start (a migration, say) is done before the others come. Raises `StartFailed`.
-        """
-        first = await self._start_worker(1)
-        self._slots[1] = asyncio.create_task(self._keep(1, first))
-        for slot in range(2, self._config.scaling.processes.least + 1):
-            self._slots[slot] = asyncio.create_task(self._keep(slot, None))
+        return list(self._members.values())
 
     async def stop(self) -> None:
-        """Drain every worker and wait until all have ended. May be called while `start` is under way."""
-        self._stopping.set()
-        ready = [worker for worker in self._workers.values() if worker.state is State.READY]
-        for slot, task in self._slots.items():
-            if slot not in {worker.slot for worker in ready}:
-                task.cancel()  # whatever it is starting is not wanted any more
-        await asyncio.gather(*(worker.drain() for worker in ready))
-        if self._slots:
-            await asyncio.wait(self._slots.values())
-        await self._source.stop()
-
-    def pids(self) -> set[int] | None:
-        """Return every process that the pool looks after; None while there may be one more."""
-        if self._source.forking:
-            return None
-        return self._source.pids | {worker.pid for worker in self._workers.values()}
+        """Drain every worker and wait until all processes have ended."""
+        self._stopping = True
+        for timer in self._resting.values():
+            timer.cancel()
+        for member in self.members:
+            member.unwanted = "the server stops"
+            if member.state is State.SPAWNING:
+                self._lives[member.slot].cancel()
+            elif member.state is State.READY:
+                self._drain(member)
+        if self._lives:
+            await asyncio.wait(self._lives.values())
+        await self.generations.stop()
+        await self._background.wait()
 
     def kill(self) -> None:
         """Kill every worker; `stop`, under way or still to come, then ends at once."""
-        for worker in self._workers.values():
-            worker.kill()
+        for member in self.members:
+            if member.process is not None:
+                member.process.kill()
 
-    async def _keep(self, slot: int, worker: WorkerProcess | None) -> None:
-        """Keep `slot` filled: the life of one worker after the other."""
-        failures = 0
-        while not self._stopping.is_set():
-            if worker is None:
-                await self._pause(restart_delay(failures))
-                if self._stopping.is_set():
-                    break
-                try:
-                    worker = await self._start_worker(slot)
-                except StartFailed as error:
-                    failures += 1
-                    if not self._stopping.is_set():
-                        again = _soon(restart_delay(failures))
-                        self._log.note(f"worker {slot} could not be started, trying again{again}: {error}")
-                    continue
-            ending = await worker.ended()
-            del self._workers[slot]
-            assert worker.ready_at is not None
-            served_for = time.monotonic() - worker.ready_at
-            if self._stopping.is_set():
-                break
-            if not worker.drained:
-                failures = failures_after_death(failures, served_for=served_for)
-            again = _soon(restart_delay(failures))
-            what = f"worker {slot} (pid {worker.pid}) ended with {ending} after {served_for:.1f} s"
-            if not worker.drained and worker.last_line:
-                what += f", after it had printed: {worker.last_line}"
-            self._log.note(f"{what}; replacing it{again}")
-            worker = None
+    def pids(self) -> set[int] | None:
+        """Return every process that the pool looks after; None while there may be one more."""
+        pids = self.generations.pids()
+        if pids is None:
+            return None
+        return pids | {member.process.pid for member in self.members if member.process is not None}
 
-    async def _start_worker(self, slot: int) -> WorkerProcess:
-        asked_at = time.monotonic()
-        spawned = await self._source.worker(slot)
-        worker = self._workers[slot] = WorkerProcess(
-            slot,
-            GENERATION,
+    def reconcile(self) -> None:
+        """Look at the pool, decide what is to be done, and set about it."""
+        if self._stopping:
+            return
+        for step in next_steps(self._view()):
+            match step:
+                case Start(slot, number):
+                    member = Member(slot, self.generations.by_number(number))
+                    self._members[slot] = member
+                    self._lives[slot] = asyncio.create_task(self._live(member))
+                case Drain(slot):
+                    member = self._members[slot]
+                    member.unwanted = self._why_drained(member)
+                    self._drain(member)
+                case CallOff(slot):
+                    self._members[slot].unwanted = "a later generation takes its place"
+                    self._lives[slot].cancel()
+        self.generations.settle(self.members, self.wanted)
+        self._on_change()
+
+    @property
+    def out_of_order(self) -> bool:
+        """Whether no worker accepts connections, and none is about to."""
+        if self._stopping or any(member.accepts for member in self.members):
+            return False
+        return self.history.last_failure is not None or self.retry_after > WORTH_WAITING_SECONDS
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until a worker that could not be kept is started again; 0.0: it is under way."""
+        due = [timer.when() for timer in self._resting.values()]
+        return max(0.0, min(due, default=0.0) - asyncio.get_running_loop().time())
+
+    def _view(self) -> PoolView:
+        serving, coming = self.generations.serving, self.generations.coming
+        return PoolView(
+            workers=tuple(member.view() for member in self.members),
+            wanted=self.wanted,
+            surge=self._config.restart.surge,
+            serving=None if serving is None else serving.number,
+            coming=None if coming is None else coming.number,
+            coming_waits=coming is not None and coming.waits,
+            resting=tuple(self._resting),
+            starts_at_once=STARTS_AT_ONCE,
+        )
+
+    def _why_drained(self, member: Member) -> str:
+        if member.generation is not self.generations.serving:
+            self.history.note_replacement("restart")
+            return f"generation {self.generations.number} takes its place"
+        if member.excess is not None:
+            self.history.note_replacement(member.excess.key)
+            return member.excess.reason
+        return "it is not needed any more"
+
+    def _drain(self, member: Member) -> None:
+        assert member.process is not None
+        # At once, not when the task begins: the next look must not find it ready.
+        member.process.begin_drain()
+        stuck = member.excess is not None and member.excess.stuck
+        self._background.run(member.process.abort() if stuck else member.process.drain())
+
+    # The life of a worker.
+
+    async def _live(self, member: Member) -> None:
+        try:
+            await self._start(member)
+            assert member.process is not None
+            self._note_ready(member)
+            self.reconcile()
+            self._note_end(member, await member.process.ended())
+        except StartFailed as error:
+            self._note_failed_start(member, error.failure)
+        finally:
+            self.history.add(self._scoreboard.view(member.slot).counters)
+            self._scoreboard.clear(member.slot, pid=0, generation=0)
+            del self._members[member.slot], self._lives[member.slot]
+            self.reconcile()
+
+    async def _start(self, member: Member) -> None:
+        """Have it started; raise `StartFailed` where that fails."""
+        try:
+            spawned = await member.generation.source.worker(member.slot)
+        except OSError as error:  # no descriptor for its pipes, say
+            raise StartFailed(StartFailure.not_executed(error)) from error
+        member.process = worker = WorkerProcess(
+            member.slot,
+            member.generation.number,
             spawned,
             self._config,
             self._identity,
             self._listeners,
             self._scoreboard,
             self._log,
+            self.reconcile,
         )
+        worker.on_timed_out = partial(self._note_timed_out, member)
         try:
             await worker.start(self._config.start_timeout)
         except BaseException:
             worker.kill()
             await asyncio.shield(worker.ended())
-            del self._workers[slot]
             raise
-        self._source.tell_interface(worker)
+        member.generation.source.tell_interface(worker)
+
+    def _note_ready(self, member: Member) -> None:
+        assert member.process is not None
+        took = member.start_took
+        self.history.note_start(took)
+        self._log.note(f"worker {member.slot} (pid {member.process.pid}) is ready after {duration(took)}")
+        if self.generations.note_ready(member.generation):
+            # Earlier failures say nothing about this code.
+            self._failures.clear()
+            for slot in list(self._resting):
+                self._resting.pop(slot).cancel()
+
+    def _note_failed_start(self, member: Member, failure: StartFailure) -> None:
+        self.history.note_failed_start(failure)
+        if self._stopping or member.unwanted:
+            return
+        if member.generation is self.generations.coming:
+            self.generations.note_failed(member.generation, failure)
+            return
+        failures = self._failures.get(member.slot, 0) + 1
+        again = self._rest(member.slot, failures)
+        self._log.note(f"worker {member.slot} could not be started, trying again{again}: {failure}")
+
+    def _note_timed_out(self, member: Member, _seconds: float, line: str) -> None:
+        """Take in that the worker gave up a request, of which a thread may never come back."""
+        if member.excess is None:
+            member.excess = Excess("request-timeout", f"it had to give up {line}")
+            self.reconcile()
+
+    def _note_end(self, member: Member, ending: Ending) -> None:
+        worker = member.process
+        assert worker is not None
         assert worker.ready_at is not None
-        took = worker.ready_at - asked_at
-        self._log.note(f"worker {slot} (pid {worker.pid}) is ready after {duration(took)}")
-        return worker
+        if self._stopping:
+            return
+        death = _death(member, worker, ending, self._scoreboard.view(member.slot))
+        if member.unwanted:
+            self._log.note(explain(death))
+            return
+        self.history.note_replacement("asked to end" if worker.drained else "died")
+        again = ""
+        if not worker.drained:
+            failures = self._failures.get(member.slot, 0)
+            again = self._rest(member.slot, failures_after_death(failures, served_for=death.served_for))
+        self._log.note(f"{explain(death)}; replacing it{again}")
 
-    async def _pause(self, seconds: float) -> None:
-        """Let `seconds` pass, or less if the pool is stopped meanwhile."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+    def _rest(self, slot: int, failures: int) -> str:
+        """Keep `slot` empty for as long as so many failures in a row ask for; say for how long."""
+        self._failures[slot] = failures
+        delay = restart_delay(failures)
+        if not delay:
+            return ""
+        loop = asyncio.get_running_loop()
+        self._resting[slot] = loop.call_later(delay, partial(self._end_rest, slot))
+        return f" in {duration(delay)}"
+
+    def _end_rest(self, slot: int) -> None:
+        del self._resting[slot]
+        self.reconcile()
 
 
-def _soon(delay: float) -> str:
-    return f" in {duration(delay)}" if delay else ""
+def _death(member: Member, worker: WorkerProcess, ending: Ending, view: SlotView) -> Death:
+    assert worker.ready_at is not None
+    return Death(
+        slot=member.slot,
+        pid=worker.pid,
+        ending=str(ending),
+        memory_evidence=worker.memory_evidence,
+        served_for=time.monotonic() - worker.ready_at,
+        requests=view.counters.requests,
+        in_flight=view.in_flight,
+        request_line=view.request_line.decode(errors="backslashreplace"),
+        last_line=worker.last_line,
+        reason=member.unwanted,
+        drained=worker.drained,
+    )

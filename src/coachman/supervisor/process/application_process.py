@@ -109,12 +109,11 @@ class ApplicationProcess:
             await self._hear_out()
             if isinstance(decision, supervisor_half.Broken):
                 decision = supervisor_half.Broken(f"{decision.reason}; it ended with {ending}")
-        killed = ending is not None and ending.signal == signal.SIGKILL
         return self._record.failure_after(
             decision,
             self.pid,
             ending=ending,
-            memory_evidence=self._memory_kills.evidence() if killed else None,
+            memory_evidence=self.memory_evidence,
             failed_at=failed_at,
         )
 
@@ -184,6 +183,13 @@ class ApplicationProcess:
             await pipe.hear_out(deadline)
 
     # The end.
+
+    @property
+    def memory_evidence(self) -> str | None:
+        """What speaks for a kill by the kernel for want of memory, once it has ended; None: nothing."""
+        ending = self._child.ending
+        killed = ending is not None and ending.signal == signal.SIGKILL
+        return self._memory_kills.evidence() if killed else None
 
     def kill(self) -> None:
         """Kill the process and everything in its group."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from coachman.config.model import ApplicationConfig
 from coachman.errors import ChannelError
-from coachman.policy.lifecycle import Event, State, next_state
+from coachman.policy.lifecycle import Event, next_state
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
@@ -36,7 +37,9 @@ class WorkerProcess(ControlledProcess):
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
         log: Log,
+        on_draining: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_draining` is called when the worker has said that it accepts no more."""
         source = Source(spawned.process.child.pid, config.title, generation)
         super().__init__(spawned, request_for(config, identity, Role.WORKER), source, log)
         self.slot = slot
@@ -44,6 +47,13 @@ class WorkerProcess(ControlledProcess):
         self._config = config
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._on_draining = on_draining
+        self.accepts = True
+        """It may accept connections, once it is ready: it has not said that it drains."""
+        self.on_timed_out: Callable[[float, str], None] | None = None
+        """Called where a request has been in the application for too long: its seconds and its line."""
+        self._pinged_at: float | None = None
+        """When it was sent the first ping that it has not answered."""
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
 
@@ -64,10 +74,12 @@ class WorkerProcess(ControlledProcess):
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
 
+    def begin_drain(self) -> None:
+        """Take it for draining from now on; `drain` is still to be awaited."""
+        self.state = next_state(self.state, Event.DRAIN)
+
     async def drain(self) -> None:
         """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""
-        if self.state is State.READY:
-            self.state = next_state(self.state, Event.DRAIN)
         seconds = self._config.worker.drain_timeout
         with suppress(ChannelError):
             await self._control.write(control.DRAIN, seconds)
@@ -76,8 +88,35 @@ class WorkerProcess(ControlledProcess):
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")
             self.kill()
 
+    @property
+    def silent_for(self) -> float:
+        """Seconds for which it has owed an answer to a ping."""
+        return 0.0 if self._pinged_at is None else time.monotonic() - self._pinged_at
+
+    async def ping(self) -> None:
+        """Have the worker's loop show that it turns; while it owes an answer, this does nothing."""
+        if self._pinged_at is None:
+            self._pinged_at = time.monotonic()
+            with suppress(ChannelError):
+                await self._control.write(control.PING)
+
+    async def abort(self) -> None:
+        """End a worker that cannot end by itself; SIGABRT leaves a core where that is allowed."""
+        self._child.send_signal(signal.SIGABRT)
+        await first_of(self._exited, timeout=ENDING_GRACE_SECONDS)
+        self.kill()
+
+    async def dump(self) -> str:
+        """Return where the threads of the worker are; "" where it cannot tell."""
+        return ""
+
     async def _receive(self, message: list[str]) -> None:
         match message:
+            case [control.PONG]:
+                self._pinged_at = None
+            case [control.DRAINING]:
+                self.accepts = False
+                self._on_draining()
             case [control.DRAINED, finished]:
                 self.drained = True
                 if finished == "no":

@@ -1,0 +1,140 @@
+"""Which workers to start and which to drain: from the pool as it is towards the pool as it should be.
+
+One rule covers the first start, growing, shrinking, deaths, limits and rolling restarts. It is asked again
+upon every event, and what it answers depends on nothing but what is there at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import TypeAlias
+
+from coachman.policy.lifecycle import State
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker, from the decision to start it until it is reaped."""
+
+    slot: int
+    generation: int
+    state: State
+    expired: bool = False
+    """Whether it has reached a limit: to be replaced by one of its own generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """The pool at a moment."""
+
+    workers: tuple[WorkerView, ...]
+    wanted: int
+    """Workers that are to serve."""
+    surge: int
+    """How many there may be beyond that for a while, those that drain included. At least 1."""
+    serving: int | None
+    """The generation that serves; None: none has become ready yet."""
+    coming: int | None = None
+    """The generation of which the first worker has still to become ready."""
+    coming_waits: bool = False
+    """Whether the first worker of `coming` must not be started yet, because it has just failed."""
+    resting: tuple[int, ...] = ()
+    """Slots that are to stay empty for a while, because their workers keep failing."""
+    starts_at_once: int = 4
+    """Workers that may be starting at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a worker of `generation` in the empty `slot`."""
+
+    slot: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Have a worker that is ready finish what it has in hand and end."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallOff:
+    """End a worker that is not ready yet."""
+
+    slot: int
+
+
+Step: TypeAlias = Start | Drain | CallOff
+
+
+def next_steps(pool: PoolView) -> list[Step]:
+    """Return what to do now.
+
+    There are never more than `wanted` + `surge` workers, whatever their state, once those that a smaller
+    `wanted` has made too many are gone. A worker that serves is drained only while `wanted` others do.
+    """
+    living = [worker for worker in pool.workers if worker.state is not State.GONE]
+    called_off: list[Step] = [
+        CallOff(worker.slot)
+        for worker in living
+        if worker.state is State.SPAWNING and worker.generation not in (pool.serving, pool.coming)
+    ]
+    expired = _to_replace(living, pool.serving)
+    return called_off + _starts(pool, living, expired) + _drains(pool, living, expired)
+
+
+def _starts(pool: PoolView, living: Sequence[WorkerView], expired: WorkerView | None) -> list[Step]:
+    spawning = sum(worker.state is State.SPAWNING for worker in living)
+    room = min(pool.wanted + pool.surge - len(living), pool.starts_at_once - spawning)
+    free = _free_slots(living, pool.resting)
+    steps: list[Step] = []
+    # The first of a generation goes alone: what is broken is reported once, and what an application does on
+    # its first start (a migration, say) is done before others come.
+    tried = pool.coming is None or any(worker.generation == pool.coming for worker in living)
+    if pool.coming is not None and not tried and not pool.coming_waits and room > 0:
+        steps.append(Start(next(free), pool.coming))
+        room -= 1
+    if pool.serving is not None:
+        fresh = [
+            worker
+            for worker in living
+            if worker.generation == pool.serving
+            and worker.state is not State.DRAINING
+            and worker is not expired
+        ]
+        missing = pool.wanted - len(fresh) - len(pool.resting)
+        steps += [Start(slot, pool.serving) for slot in islice(free, max(0, min(missing, room)))]
+    return steps
+
+
+def _drains(pool: PoolView, living: Sequence[WorkerView], expired: WorkerView | None) -> list[Step]:
+    ready = [worker for worker in living if worker.state is State.READY]
+    stale = sorted(
+        (worker for worker in ready if worker.generation != pool.serving),
+        key=lambda worker: (worker.generation, worker.slot),
+    )
+    # The highest slots are the last that were needed.
+    spare = sorted((worker for worker in ready if worker not in stale), key=lambda worker: -worker.slot)
+    order = [*stale, *spare]
+    if expired in spare:
+        assert expired is not None
+        order.remove(expired)
+        order.insert(len(stale), expired)
+    return [Drain(worker.slot) for worker in order[: max(0, len(ready) - pool.wanted)]]
+
+
+def _to_replace(living: Sequence[WorkerView], serving: int | None) -> WorkerView | None:
+    """Return the one worker of those that have reached a limit whose turn it is."""
+    expired = [worker for worker in living if worker.expired and worker.generation == serving]
+    if any(worker.state is State.DRAINING for worker in expired):
+        return None
+    return min((w for w in expired if w.state is State.READY), key=lambda w: w.slot, default=None)
+
+
+def _free_slots(living: Sequence[WorkerView], resting: Sequence[int]) -> Iterator[int]:
+    taken = {worker.slot for worker in living}.union(resting)
+    return (slot for slot in count(1) if slot not in taken)

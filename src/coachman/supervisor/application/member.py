@@ -1,0 +1,50 @@
+"""A member of the pool: one worker, from the decision to start it until it is reaped."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from coachman.policy.lifecycle import State
+from coachman.policy.limits import Excess
+from coachman.policy.rollout import WorkerView
+from coachman.supervisor.application.generation import Generation
+from coachman.supervisor.process.worker_process import WorkerProcess
+
+
+class Member:
+    """A worker and what the pool has in mind for it. It has no process while its preloader loads."""
+
+    def __init__(self, slot: int, generation: Generation) -> None:
+        self.slot = slot
+        self.generation = generation
+        self.process: WorkerProcess | None = None
+        self.unwanted = ""
+        """Why it is to end, for people; "" as long as it is to go on."""
+        self.excess: Excess | None = None
+        """The limit that it has reached."""
+        self.luck = random.random()
+        """What sets it apart from its siblings, from 0 to below 1: they are not to reach a limit together."""
+        self._asked_at = time.monotonic()
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return State.SPAWNING if self.process is None else self.process.state
+
+    @property
+    def accepts(self) -> bool:
+        """Whether it may still accept connections."""
+        process = self.process
+        return process is not None and process.accepts and process.state in (State.READY, State.DRAINING)
+
+    @property
+    def start_took(self) -> float:
+        """Seconds from the decision to start it until it was ready, as it now is."""
+        assert self.process is not None
+        assert self.process.ready_at is not None
+        return self.process.ready_at - self._asked_at
+
+    def view(self) -> WorkerView:
+        """Return what the policies see of it."""
+        return WorkerView(self.slot, self.generation.number, self.state, self.excess is not None)

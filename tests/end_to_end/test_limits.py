@@ -1,0 +1,61 @@
+"""Workers that have reached a limit are replaced, one at a time, and a fresh one is there before."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .applications import HELLO, write_application
+from .coachman_serve import CoachmanServe
+
+TWO = ("--bind", "127.0.0.1:0", "--processes", "2")
+
+
+def least_ready(output: str) -> int:
+    """Return how few workers were ready at a time, once both were."""
+    ready, fewest, full = 0, 99, False
+    for event in re.findall(r"worker \d+ \(pid \d+\) (is ready|ended)", output):
+        ready += 1 if event == "is ready" else -1
+        full = full or ready == 2
+        if full:
+            fewest = min(fewest, ready)
+    return fewest
+
+
+def test_an_old_worker_is_replaced(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO)
+    with CoachmanServe(tmp_path, *TWO, "--max-worker-age", "1") as server:
+        for pid in server.ready_workers(2):
+            server.wait_for_output(rf"\(pid {pid}\) is to be replaced: it has served for 1 s")
+            server.wait_for_output(rf"\(pid {pid}\) ended with exit status 0 .*: it has served for 1 s")
+        assert least_ready(server.output()) == 2
+        assert server.stop() == 0
+
+
+def test_a_worker_that_takes_too_much_memory_is_replaced(tmp_path: Path) -> None:
+    # Each process by itself: what a preloader has is shared by those that it forks.
+    grow = """
+    import os
+    if not os.path.exists("grown"):
+        open("grown", "w").close()
+        ballast = bytearray(80_000_000)
+    """
+    write_application(tmp_path, grow, HELLO)
+    options = ("--spawn-method", "direct", "--max-worker-memory", "60M")
+    with CoachmanServe(tmp_path, *TWO, *options) as server:
+        (first,) = server.ready_workers(1)
+        server.wait_for_output(rf"\(pid {first}\) is to be replaced: it takes \d+ MiB of memory")
+        server.wait_for_output(rf"\(pid {first}\) ended with exit status 0")
+        assert server.stop() == 0
+        assert server.outcome()[1].count("is to be replaced") == 1
+
+
+@pytest.mark.parametrize("method", ["preload", "direct"])
+def test_without_limits_nobody_is_replaced(tmp_path: Path, method: str) -> None:
+    write_application(tmp_path, HELLO)
+    with CoachmanServe(tmp_path, *TWO, "--spawn-method", method) as server:
+        server.ready_workers(2)
+        assert server.stop() == 0
+        assert "is to be replaced" not in server.outcome()[1]
