@@ -68,7 +68,7 @@ def test_startup_comes_before_requests_and_shutdown_after_and_state_is_shared() 
 
 def test_a_startup_that_failed_is_raised_with_its_reason() -> None:
     engine = AsgiEngine(Lifespan(startup="failed"), WorkerConfig())
-    with pytest.raises(ApplicationError, match="lifespan startup failed: no database"):
+    with pytest.raises(ApplicationError, match="no database"):
         engine.prepare()
     engine.close()
 
@@ -111,6 +111,15 @@ def test_an_application_whose_startup_raises_without_a_word_is_served_and_that_i
     logged = capsys.readouterr().err
     assert "without a lifespan.startup.failed" in logged
     assert "LookupError: in startup" in logged
+
+
+def test_a_mistake_at_the_beginning_of_a_lifespan_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        raise NameError("a name is not defined")
+
+    with served(application, lifespan=True):
+        pass
+    assert "NameError: a name is not defined" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

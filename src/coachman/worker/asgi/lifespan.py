@@ -18,6 +18,9 @@ Application: TypeAlias = Callable[[MutableMapping[str, Any], Receive, Send], Awa
 EXPLANATION_SECONDS = 1.0
 """How long an application that has said that its startup failed may take to raise the reason."""
 
+_DECLINING = (AssertionError, LookupError, NotImplementedError, RuntimeError, ValueError)
+"""What applications without a lifespan raise at the sight of its scope; anything else is a mistake in one."""
+
 
 class Lifespan:
     """One task that calls the application with the lifespan scope, from the startup to the shutdown.
@@ -48,7 +51,7 @@ class Lifespan:
         # Frameworks say that it failed, and then raise what tells more.
         await asyncio.wait([self._task], timeout=EXPLANATION_SECONDS)
         error = _error_of(self._task)
-        return error or ApplicationError(f"its lifespan startup failed: {_reason_in(answer)}")
+        return error or ApplicationError(_reason_in(answer))
 
     async def shutdown(self) -> None:
         """Run the shutdown, where there was a startup; what goes wrong is reported."""
@@ -107,7 +110,7 @@ class Lifespan:
         """Say so where the application seems to have meant to support it."""
         assert self._task is not None
         error = _error_of(self._task)
-        if error is not None and self._asked:
+        if error is not None and (self._asked or not isinstance(error, _DECLINING)):
             complain(
                 "the application failed in its lifespan startup without a lifespan.startup.failed; by the "
                 f"specification it is served all the same\n{_frames(error)}"
