@@ -15,13 +15,17 @@ from .raw_client import Answer, RawClient
 
 APPLICATION = """
 import json
+from wsgiref.validate import validator
 
 def application(environ, start_response):
     return PAGES[environ["PATH_INFO"]](environ, start_response)
 
+validated = validator(application)
+PLAIN = [("Content-Type", "text/plain")]
+
 def echo(environ, start_response):
     told = {key: value for key, value in environ.items() if isinstance(value, str)}
-    told["body"] = environ["wsgi.input"].read().decode("latin-1")
+    told["body"] = environ["wsgi.input"].read(10**9).decode("latin-1")
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(told).encode()]
 
@@ -30,11 +34,11 @@ def blocks(environ, start_response):
     return iter([b"one", b"", b"two and two", b"three"])
 
 def declared(environ, start_response):
-    start_response("200 OK", [("Content-Length", "6")])
+    start_response("200 OK", [*PLAIN, ("Content-Length", "6")])
     return iter([b"one", b"two"])
 
 def written(environ, start_response):
-    write = start_response("200 OK", [])
+    write = start_response("200 OK", PLAIN)
     write(b"by write(), ")
     return [b"then returned"]
 
@@ -51,7 +55,7 @@ def fails_midway(environ, start_response):
     raise LookupError("no second part")
 
 def too_short(environ, start_response):
-    start_response("200 OK", [("Content-Length", "10")])
+    start_response("200 OK", [*PLAIN, ("Content-Length", "10")])
     return [b"short"]
 
 PAGES = {
@@ -61,14 +65,19 @@ PAGES = {
 """
 
 
-@pytest.fixture(scope="module", params=[1, 3], ids=["1 thread", "3 threads"])
+@pytest.fixture(
+    scope="module",
+    params=[(1, "application"), (3, "application"), (1, "validated"), (3, "validated")],
+    ids=["1 thread", "3 threads", "1 thread, wsgiref.validate", "3 threads, wsgiref.validate"],
+)
 def server(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[CoachmanServe]:
     folder = tmp_path_factory.mktemp("site")
-    write_application(folder, APPLICATION)
-    options = ("--bind", "127.0.0.1:0", "--processes", "1", "--threads", str(request.param))
-    with CoachmanServe(folder, *options) as server:
+    file = write_application(folder, APPLICATION)
+    threads, name = request.param
+    options = ("--bind", "127.0.0.1:0", "--processes", "1", "--threads", str(threads))
+    with CoachmanServe(f"{file}:{name}", *options) as server:
         yield server
         assert "replacing it" not in server.output(), server.output()
 
@@ -237,7 +246,7 @@ def test_an_offer_to_speak_another_protocol_is_declined(client: RawClient, body:
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 def test_an_offer_on_a_connection_that_is_to_be_closed_is_declined(client: RawClient, version: str) -> None:
-    client.send(f"POST / HTTP/{version}\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n".encode())
+    client.send(f"POST / HTTP/{version}\r\nHost: x\r\nConnection: close, Upgrade\r\nUpgrade: x\r\n".encode())
     client.send(b"Content-Length: 5\r\n\r\n")
     client.send(b"hello")
     assert told(client.answer())["body"] == "hello"
@@ -245,7 +254,7 @@ def test_an_offer_on_a_connection_that_is_to_be_closed_is_declined(client: RawCl
 
 
 def test_a_thousand_such_offers_in_one_piece_are_declined(client: RawClient) -> None:
-    offer = b"HEAD /no-content HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    offer = b"HEAD /no-content HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
     client.send(offer * 1000)
     assert {client.answer(bodyless=True).status for _ in range(1000)} == {204}
 

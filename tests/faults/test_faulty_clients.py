@@ -52,7 +52,7 @@ GARBAGE = {
         b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
         400,
     ),
-    "a version of the future": (b"GET / HTTP/3.7\r\n\r\n", 400),
+    "a version of the future": (b"GET / HTTP/3.7\r\n\r\n", 505),
     "CONNECT": (b"CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n", 501),
     "an expectation": (
         b"POST / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\nContent-Length: 1\r\n\r\n",

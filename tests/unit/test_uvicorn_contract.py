@@ -93,7 +93,7 @@ def test_a_message_begins_with_a_scope_that_is_complete_but_for_the_head() -> No
 
 
 def test_a_cycle_receives_from_the_attributes_that_are_set() -> None:
-    """`Exchange` sets them itself, without the base's `__init__`; `receive` is the base's."""
+    """`Cycle` sets them itself, without the base's `__init__`; `receive` is the base's."""
     used = {
         name
         for name in RequestResponseCycle.receive.__code__.co_names

@@ -5,71 +5,22 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from coachman.worker.wsgi.engine import Application, Engine
+from coachman.config.model import WorkerConfig
+from coachman.worker.wsgi.engine import Engine
+
+from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
 
 Environ = dict[str, Any]
 Start = Callable[..., Callable[[bytes], None]]
-
-TIMEOUT = 20.0
-
-
-@contextmanager
-def served(application: Application, threads: int) -> Iterator[Callable[[], socket.socket]]:
-    """Serve `application` and give a function that connects to it; drain at the end."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setblocking(False)
-    address = listener.getsockname()
-    engine = Engine(application, threads=threads)
-    engine.add_listener(listener)
-    thread = threading.Thread(target=engine.run)
-    thread.start()
-    clients: list[socket.socket] = []
-
-    def connect() -> socket.socket:
-        clients.append(client := socket.create_connection(address, TIMEOUT))
-        return client
-
-    try:
-        yield connect
-    finally:
-        for client in clients:
-            client.close()
-        engine.call_soon(lambda: engine.drain(TIMEOUT))
-        thread.join(TIMEOUT)
-        engine.close()
 
 
 @pytest.fixture(params=[1, 3])
 def threads(request: pytest.FixtureRequest) -> int:
     return int(request.param)
-
-
-def receive_response(client: socket.socket) -> tuple[bytes, bytes]:
-    """Return head and body of one response of known length."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += client.recv(1) or pytest.fail(f"the connection ended after {data!r}")
-    length = int(data.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return data, receive_exactly(client, length)
-
-
-def receive_exactly(client: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        data += client.recv(size - len(data)) or pytest.fail(f"the connection ended after {len(data)} bytes")
-    return bytes(data)
-
-
-def receive_all(client: socket.socket) -> bytes:
-    data = b""
-    while block := client.recv(65536):
-        data += block
-    return data
 
 
 def echo(environ: Environ, start_response: Start) -> Iterable[bytes]:
@@ -284,7 +235,7 @@ def test_draining_closes_idle_connections_and_finishes_the_rest(threads: int) ->
 
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    engine = Engine(application, threads=threads)
+    engine = Engine(application, WorkerConfig(threads=threads))
     engine.add_listener(listener)
     address = listener.getsockname()
     finished: list[bool] = []
@@ -325,7 +276,7 @@ def test_a_drain_whose_time_is_up_says_what_it_gave_up() -> None:
 
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
-    engine = Engine(application, threads=2)
+    engine = Engine(application, WorkerConfig(threads=2))
     engine.add_listener(listener)
     address = listener.getsockname()
     finished: list[bool] = []

@@ -1,4 +1,5 @@
 import sys
+from typing import Any
 
 import pytest
 
@@ -7,7 +8,7 @@ from coachman.worker.wsgi.response import ApplicationFault, Headers, Response
 
 def response(
     *,
-    method: bytes = b"GET",
+    method: str = "GET",
     version: str = "1.1",
     status: str = "200 OK",
     headers: Headers | None = None,
@@ -69,7 +70,7 @@ def test_parts_that_turn_out_empty_are_a_body_of_length_0() -> None:
 
 @pytest.mark.parametrize("parts", [True, False])
 def test_head_has_the_headers_and_no_body(parts: bool) -> None:
-    made = response(method=b"HEAD", headers=[("Content-Length", "5")])
+    made = response(method="HEAD", headers=[("Content-Length", "5")])
     data = made.part(b"hello") + made.end() if parts else made.whole(b"hello")
     assert split(data)[1]["Content-Length"] == "5"
     assert split(data)[2] == b""
@@ -100,6 +101,15 @@ def test_a_wrong_length_ends_the_connection_and_is_told(parts: bool, declared: s
         ("200", []),
         ("200OK", []),
         ("two hundred", []),
+        ("\uff12\uff10\uff10 OK", []),
+        ("101 Switching Protocols", []),
+        ("999 OK", []),
+        ("200 O\x01K", []),
+        ("200 OK", [("X Y", "a")]),
+        ("200 OK", [("", "a")]),
+        ("200 OK", [("X:", "a")]),
+        ("200 OK", [("X", "a\x7f")]),
+        ("200 OK", [("X", "a\r\n b")]),
         ("200 OK\r\nX: y", []),
         ("200 OK", [("X", "a\r\nY: b")]),
         ("200 OK", [("X\n", "a")]),
@@ -116,8 +126,67 @@ def test_a_malformed_head_is_the_applications_fault(status: str, headers: Header
         response(status=status, headers=headers).whole(b"x")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Connection",
+        "keep-alive",
+        "Proxy-Authenticate",
+        "Proxy-Authorization",
+        "TE",
+        "Trailers",
+        "Transfer-Encoding",
+        "UPGRADE",
+    ],
+)
+def test_a_hop_by_hop_header_is_refused(name: str) -> None:
+    with pytest.raises(ApplicationFault, match="the server's to send"):
+        response(headers=[(name, "x")]).whole(b"x")
+
+
+@pytest.mark.parametrize("header", [("X", 1), ("X", b"a"), (b"X", "a"), (1, "a")])
+def test_a_header_that_is_no_string_is_refused(header: Any) -> None:
+    with pytest.raises((ApplicationFault, TypeError)):
+        response(headers=[header]).whole(b"x")
+
+
+def test_204_has_no_length_at_all() -> None:
+    made = response(status="204 No Content", headers=[("Content-Length", "0")])
+    assert "Content-Length" not in split(made.whole(b""))[1]
+    made = response(status="304 Not Modified", headers=[("Content-Length", "7")])
+    assert split(made.whole(b""))[1]["Content-Length"] == "7"
+    assert made.keep_alive
+
+
+def test_nothing_more_is_wanted_of_a_body_that_does_not_go_out() -> None:
+    bodyless, declared = response(method="HEAD"), response(headers=[("Content-Length", "2")])
+    over = [bodyless.over, declared.over]
+    for part in (b"x", b"yz"):
+        bodyless.part(part)
+        declared.part(part)
+        over += [bodyless.over, declared.over]
+    assert over == [False, False, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "declared", "sent", "fault"),
+    [
+        ("GET", [], "10", 10, False),
+        ("GET", [("Content-Length", "4")], "4", 4, False),
+        ("GET", [("Content-Length", "12")], "12", 10, True),
+        ("HEAD", [], "10", 0, False),
+        ("HEAD", [("Content-Length", "12")], "12", 0, False),
+    ],
+)
+def test_a_file_has_its_length(method: str, headers: Headers, declared: str, sent: int, fault: bool) -> None:
+    made = response(method=method, headers=headers)
+    head, size = made.file_head(10)
+    assert (split(head)[1]["Content-Length"], size) == (declared, sent)
+    assert (bool(made.fault), made.keep_alive) == (fault, not fault)
+
+
 def test_a_response_that_was_never_started_is_a_fault() -> None:
-    made = Response(method=b"GET", version="1.1", keep_alive=True, send=lambda _data: None)
+    made = Response(method="GET", version="1.1", keep_alive=True, send=lambda _data: None)
     with pytest.raises(ApplicationFault, match="before it called"):
         made.whole(b"x")
 
@@ -154,7 +223,7 @@ def test_exc_info_is_raised_once_the_head_is_sent() -> None:
 
 def test_write_sends_before_the_iterable() -> None:
     sent: list[bytes] = []
-    made = Response(method=b"GET", version="1.1", keep_alive=True, send=sent.append)
+    made = Response(method="GET", version="1.1", keep_alive=True, send=sent.append)
     write = made.start("200 OK", [])
     write(b"one")
     assert split(b"".join(sent))[2] == b"3\r\none\r\n"

@@ -107,6 +107,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     static: dict[str, str] = {}
     """Folder by the prefix of the paths that are served from it."""
     static_follow_symlinks: bool = False
+    static_max_age: float | None = None
+    """Seconds for which clients may use a static file without asking again; None: nothing is said."""
     request_timeout: float = 0.0
     """Seconds that the application may take to answer; 0: any."""
     drain_timeout: float = 10.0

@@ -295,6 +295,13 @@ APPLICATION_SETTINGS: Final = (
         values.truth,
         "Let --static follow symbolic links, as long as they stay in the folder.",
     ),
+    Setting(
+        "static-max-age",
+        "worker.static_max_age",
+        values.seconds,
+        "Let clients use a static file for so long before they ask again. Default: they decide.",
+        "SECONDS",
+    ),
 )
 """What can be set for each application."""
 

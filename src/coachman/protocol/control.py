@@ -4,10 +4,11 @@ Every process that runs the application:
 
 ============  ===============================  ====================================================
 → supervisor  ``stdout`` + descriptor          the read end of the pipe that the application prints to
+→ supervisor  ``access`` + descriptor          the read end of the pipe that the access log comes in
 → supervisor  ``step NAME AT``                 this step of the start begins, at that monotonic time
 → supervisor  ``raised AT``                    the application's code has failed, at that monotonic time
 → supervisor  ``stacks SIGNAL`` + descriptor   this signal has it write the stacks of all threads to the
-                                               descriptor, and ends it; as long as the start lasts
+                                               descriptor; during the start it ends the process as well
 → supervisor  ``report`` + scalar message      why the application could not be loaded, as JSON
 → supervisor  ``interface NAME REASON``        the application is called by "wsgi" or "asgi", and why
 → supervisor  ``imports PACKAGE...``           what imports took, each as ``NAME SELF TOTAL MODULES``
@@ -23,6 +24,9 @@ supervisor →  ``ping``                         answer from the loop
 → supervisor  ``pong``                         the answer
 → supervisor  ``draining``                     accepts no more
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
+→ supervisor  ``timed-out SECONDS STATUS       a request has been in the application for too long, and was
+              LINE`` + scalar message          answered with STATUS ("": not at all); the stacks as text
+→ supervisor  ``dumped`` + scalar message      the stacks as text, upon the signal of ``stacks``
 ============  ===============================  ====================================================
 
 Preloaders:
@@ -52,6 +56,11 @@ PING: Final = "ping"
 PONG: Final = "pong"
 DRAINING: Final = "draining"
 DRAINED: Final = "drained"
+TIMED_OUT: Final = "timed-out"
+DUMPED: Final = "dumped"
+STACKS_LIMIT: Final = 256 * 1024
+"""Bytes of the stacks that a worker tells."""
+ACCESS: Final = "access"
 
 ALIVE: Final = "alive"
 SPAWN: Final = "spawn"

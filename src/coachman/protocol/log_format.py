@@ -13,7 +13,8 @@ from typing import ClassVar, Final, Protocol
 
 import msgspec
 
-STREAMS: Final = ("stdout", "stderr")
+STREAMS: Final = ("stdout", "stderr", "access", "stacks")
+"""Where the lines of a process come from: its pipes, its requests, and what it was asked about itself."""
 
 _encoder = msgspec.json.Encoder()
 _object_decoder = msgspec.json.Decoder(dict[str, object])

@@ -21,11 +21,13 @@ from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import load_application, load_functions
 from coachman.worker.engines import EngineMaker, engine_maker
+from coachman.worker.inspector import Inspector
 from coachman.worker.interface import ASGI, AUTO, find_interface
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.preloader import Preloader
 from coachman.worker.reporter import Reporter
+from coachman.worker.services import make_services
 from coachman.worker.stacks import SIGNAL, StackWriter
 from coachman.worker.start import StartReported, explained
 from coachman.worker.streams import flush_streams
@@ -156,9 +158,18 @@ def work(stage: Stage, loaded: Loaded) -> int:
     def on_listening(address: str) -> None:
         stage.wrapper.ready([AdvertisedSocket("main", address, "http", concurrency)])
 
-    stage.stacks.close()
-    worker = Worker(engine, on_listening)
+    # Not before: during the application's start, the signal for stacks also ends the process.
+    inspector = Inspector(stage.stacks, config.request_timeout)
+    services = make_services(
+        config, inspector.watchdog, lambda fd: hand_over(fd, stage.control, control.ACCESS)
+    )
+    if services is not None:
+        engine.use_services(services)
+    inspector.loop = engine.loop
+    worker = Worker(engine, on_listening, inspector=inspector)
     worker.start_synchronously(stage.control)
+    if services is not None:
+        services.close()
     if worker.stuck:
         flush_streams()
         os._exit(0)  # the interpreter would wait for the threads

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from coachman.worker.services import Services
 
 
 class Engine(Protocol):
@@ -17,11 +21,18 @@ class Engine(Protocol):
     """The slot of the scoreboard that is written to. It belongs to whoever sets it."""
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop whose tasks are worth showing, where there is one."""
+
+    @property
     def wakeup_fd(self) -> int:
         """Where a byte that is written wakes the loop: it is made for `signal.set_wakeup_fd`."""
 
     def prepare(self) -> None:
         """Run what the application itself does before its first request; raises whatever it raises."""
+
+    def use_services(self, services: Services) -> None:
+        """Serve with `services`, which stay the caller's and are closed after this; before `run`."""
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""

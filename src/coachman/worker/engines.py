@@ -24,4 +24,4 @@ def engine_maker(application: Any, interface: str) -> EngineMaker:
         )
 
         return lambda config: AsgiEngine(application, config)
-    return lambda config: WsgiEngine(application, threads=config.threads)
+    return lambda config: WsgiEngine(application, config)

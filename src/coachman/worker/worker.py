@@ -13,6 +13,8 @@ from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.engine_contract import Engine
+from coachman.worker.inspector import Inspector
+from coachman.worker.stacks import SIGNAL as STACKS_SIGNAL
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
@@ -44,8 +46,17 @@ class Worker(AbstractServer):
     `on_listening` is called with the address of the first listening socket, once connections are accepted.
     """
 
-    def __init__(self, engine: Engine, on_listening: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        on_listening: Callable[[str], None],
+        *,
+        inspector: Inspector | None = None,
+    ) -> None:
         self._engine = engine
+        self._inspector = inspector
+        self._telling = threading.Lock()
+        """Held while this thread or another one writes to the supervisor."""
         self._scoreboard: Scoreboard | None = None
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
@@ -57,6 +68,13 @@ class Worker(AbstractServer):
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
         # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
         self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
+        if inspector is not None:
+            self.define_signal_handler(STACKS_SIGNAL, inspector.report_upon_signal)
+
+    def initialize_server(self) -> None:
+        """Be ready to tell where the threads are."""
+        if self._inspector is not None:
+            self._inspector.start(self.tell)
 
     def main_loop(self) -> None:
         """Run the engine, with the control channel as one of the things it waits for."""
@@ -66,10 +84,12 @@ class Worker(AbstractServer):
             finished = engine.run()
         if not self.done:
             engine.remove_reader(channel)
-            self.send_to_client(control.DRAINED, "yes" if finished else "no")
+            self.tell((control.DRAINED, "yes" if finished else "no"))
 
     def finalize_server(self) -> None:
         """Close what the engine still has."""
+        if self._inspector is not None:
+            self._inspector.close()
         self.stuck = not self._engine.close()
         if not self.stuck and self._scoreboard is not None:
             self._engine.cells.release()
@@ -98,7 +118,7 @@ class Worker(AbstractServer):
 
     def pong(self) -> None:
         """Show that the loop turns."""
-        self.send_to_client(control.PONG)
+        self.tell((control.PONG,))
 
     def drain_upon_signal(self) -> None:
         """Drain; the signal may have come in the middle of anything, so the loop does it."""
@@ -107,7 +127,17 @@ class Worker(AbstractServer):
     def _drain(self, seconds: float) -> None:
         self._engine.drain(seconds)
         with suppress(ChannelError):  # nobody is left who would want to know
-            self.send_to_client(control.DRAINING)
+            self.tell((control.DRAINING,))
+
+    def tell(self, message: tuple[str, ...], details: bytes | None = None) -> None:
+        """Send the supervisor a message, and `details` as a scalar behind it. May be called by any thread.
+
+        Raises what `MessageChannel.write` raises.
+        """
+        with self._telling:
+            self.client.write(*message)
+            if details is not None:
+                self.client.write_scalar(details)
 
     def _on_control(self) -> None:
         self.dispatch_pending()

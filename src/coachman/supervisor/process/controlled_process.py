@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 
 from coachman.errors import ChannelError
 from coachman.protocol import control
@@ -13,7 +14,7 @@ from coachman.protocol.log_format import Source
 from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ApplicationProcess, first_of
-from coachman.supervisor.process.pipes import PipeReader
+from coachman.supervisor.process.pipes import LineReceiver, PipeReader
 from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.unix.async_channel import AsyncMessageChannel
 from coachman.unix.processes import Ending
@@ -63,6 +64,11 @@ class ControlledProcess(ApplicationProcess):
                         fd = await self._control.recv_io(negotiate=False)
                         if fd is not None:
                             self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
+                    case [control.ACCESS]:
+                        fd = await self._control.recv_io(negotiate=False)
+                        if fd is not None:
+                            receive = LineReceiver(partial(self._log.write, self._source, "access"))
+                            self._pipes.append(PipeReader(fd, receive, self._log.gate))
                     case [control.STACKS, _]:
                         self._close_stacks()
                         self._stacks_fd = await self._control.recv_io(negotiate=False)

@@ -7,10 +7,11 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from coachman.config.model import ApplicationConfig
 from coachman.errors import ChannelError
-from coachman.policy.lifecycle import Event, next_state
+from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
 from coachman.protocol.supervisor_half import Ready
@@ -19,6 +20,7 @@ from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS
 from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import ControlledSpawn
+from coachman.supervisor.process.stack_dump import StackDump
 from coachman.unix.identity import Identity
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
@@ -56,6 +58,7 @@ class WorkerProcess(ControlledProcess):
         """When it was sent the first ping that it has not answered."""
         self.drained = False
         """It has said that it has ended its work: somebody told it to."""
+        self._dump: StackDump | None = None
 
     @property
     def age(self) -> float:
@@ -107,8 +110,33 @@ class WorkerProcess(ControlledProcess):
         self.kill()
 
     async def dump(self) -> str:
-        """Return where the threads of the worker are; "" where it cannot tell."""
-        return ""
+        """Return where its threads and asyncio tasks are, which goes to the log as well.
+
+        "" where it cannot tell: because it is starting, has ended, or does not take a signal.
+        """
+        number = self._record.stacks_signal
+        if self.state is State.SPAWNING or self.drained or self._stacks_fd is None or number is None:
+            return ""  # it would end of that signal
+        if self._dump is None:
+            send_signal = partial(self._child.send_signal, number)
+            self._dump = StackDump(self._stacks_fd, send_signal, self._exited)
+        stacks = await self._dump.text()
+        self._log_stacks(stacks)
+        return stacks
+
+    def _log_stacks(self, stacks: str) -> None:
+        if stacks:
+            self._log.write(self._source, "stacks", stacks.removesuffix("\n").encode() + b"\n")
+
+    def _note_timed_out(self, seconds: float, status: str, line: str, stacks: str) -> None:
+        answered = f"it was answered with {status}" if status else "its connection was ended"
+        self._log.note(
+            f"worker {self.slot} (pid {self.pid}): {line} has been in the application for {seconds:.1f} s; "
+            f"{answered}" + ("" if stacks else ", and nothing is known of its stacks")
+        )
+        self._log_stacks(stacks)
+        if self.on_timed_out is not None:
+            self.on_timed_out(seconds, line)
 
     async def _receive(self, message: list[str]) -> None:
         match message:
@@ -117,6 +145,13 @@ class WorkerProcess(ControlledProcess):
             case [control.DRAINING]:
                 self.accepts = False
                 self._on_draining()
+            case [control.TIMED_OUT, seconds, status, line]:
+                stacks = await self._control.read_scalar(control.STACKS_LIMIT) or b""
+                self._note_timed_out(float(seconds), status, line, stacks.decode("utf-8", "replace"))
+            case [control.DUMPED]:
+                stacks = await self._control.read_scalar(control.STACKS_LIMIT) or b""
+                if self._dump is not None:
+                    self._dump.answered(stacks)
             case [control.DRAINED, finished]:
                 self.drained = True
                 if finished == "no":

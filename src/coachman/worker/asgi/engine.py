@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
 from coachman.policy.draining import DrainPlan, drain_plan
@@ -16,6 +17,10 @@ from coachman.worker.asgi.adapter import protocol_factory
 from coachman.worker.asgi.context import Context
 from coachman.worker.asgi.lifespan import Application, Lifespan
 from coachman.worker.complaints import complain
+
+if TYPE_CHECKING:
+    from coachman.worker.access_log import AccessLog
+    from coachman.worker.services import Services
 
 CLEANING_SECONDS = 1.0
 """How long what is cancelled at the end may take to clean up."""
@@ -28,11 +33,12 @@ class AsgiEngine:
     """
 
     def __init__(self, application: Application, config: WorkerConfig) -> None:
-        self._loop = _event_loop()
-        self._context = Context(application, config, self._loop)
+        self.loop = _event_loop()
+        """What everything here runs in."""
+        self._context = Context(application, config, self.loop)
         self._context.on_change = self._note_change
         self._lifespan = Lifespan(application)
-        self._accepting = Accepting(self._loop, self._take)
+        self._accepting = Accepting(self.loop, self._take)
         self._factory = protocol_factory(self._context, self._lifespan.state)
         self._connecting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -42,7 +48,7 @@ class AsgiEngine:
         self._finished = True
         # A pipe of our own: asyncio's has no name, and uvloop has one only while it runs in the main thread.
         self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._loop.add_reader(self._wakeup, self._empty_wakeup)
+        self.loop.add_reader(self._wakeup, self._empty_wakeup)
 
     @property
     def cells(self) -> memoryview[int]:
@@ -57,9 +63,19 @@ class AsgiEngine:
 
     def prepare(self) -> None:
         """Run the application's lifespan startup; raise what it fails with."""
-        error = self._loop.run_until_complete(self._lifespan.startup())
+        error = self.loop.run_until_complete(self._lifespan.startup())
         if error is not None:
             raise error
+
+    def use_services(self, services: Services) -> None:
+        """Serve with `services`, which stay the caller's."""
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.asgi.serviced import ServicedApplication
+
+        self._context.application = ServicedApplication(self._context.application, services)
+        access_log = services.access_log
+        if access_log is not None:
+            access_log.on_stuck = lambda: self.call_soon(lambda: self._write_on(access_log))
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`; the engine closes it when it drains."""
@@ -75,20 +91,20 @@ class AsgiEngine:
                 self._failure = error
                 self._changed.set()
 
-        self._loop.add_reader(fd, call)
+        self.loop.add_reader(fd, call)
 
     def remove_reader(self, fd: int) -> None:
         """Forget `fd`."""
-        self._loop.remove_reader(fd)
+        self.loop.remove_reader(fd)
 
     def call_soon(self, function: Callable[[], None]) -> None:
         """Have the loop call `function`."""
         with suppress(RuntimeError):  # closed: there is nothing left to do
-            self._loop.call_soon_threadsafe(function)
+            self.loop.call_soon_threadsafe(function)
 
     def drain(self, seconds: float) -> None:
         """Accept no more, finish what is in hand, run the lifespan shutdown, and end `run`."""
-        plan = drain_plan(self._loop.time(), seconds)
+        plan = drain_plan(self.loop.time(), seconds)
         if self._plan is None or plan.deadline < self._plan.deadline:
             self._plan = plan
         self._accepting.close()
@@ -100,7 +116,7 @@ class AsgiEngine:
 
     def run(self) -> bool:
         """Serve until drained."""
-        self._loop.run_until_complete(self._serve())
+        self.loop.run_until_complete(self._serve())
         if self._failure is not None:
             raise self._failure
         return self._finished
@@ -110,10 +126,10 @@ class AsgiEngine:
         self._accepting.close()
         for client in list(self._context.clients):
             client.give_up()
-        self._loop.run_until_complete(self._clean_up())
+        self.loop.run_until_complete(self._clean_up())
         self._context.close()
-        self._loop.remove_reader(self._wakeup)
-        self._loop.close()
+        self.loop.remove_reader(self._wakeup)
+        self.loop.close()
         os.close(self._wakeup)
         os.close(self.wakeup_fd)
         return self._finished
@@ -145,9 +161,9 @@ class AsgiEngine:
             timer = None
             if until is not None and self._plan is not None:
                 moment = until(self._plan)
-                if self._loop.time() >= moment:
+                if self.loop.time() >= moment:
                     return
-                timer = self._loop.call_at(moment, self._changed.set)
+                timer = self.loop.call_at(moment, self._changed.set)
             await self._changed.wait()
             self._changed.clear()
             if timer is not None:
@@ -158,7 +174,7 @@ class AsgiEngine:
         for client in list(self._context.clients):
             client.give_up()
         # Applications that wait for the end of their connection are to hear of it before they are cancelled.
-        half = self._loop.time() + self._time_left() / 2
+        half = self.loop.time() + self._time_left() / 2
         await self._while(lambda: bool(self._context.clients), until=lambda _: half)
         for _ in range(2):
             await asyncio.sleep(0)
@@ -177,7 +193,7 @@ class AsgiEngine:
             shutdown.cancel()
 
     def _time_left(self) -> float:
-        return max(0.0, self._plan.deadline - self._loop.time()) if self._plan is not None else 0.0
+        return max(0.0, self._plan.deadline - self.loop.time()) if self._plan is not None else 0.0
 
     async def _clean_up(self) -> None:
         """Cancel what is left, as asyncio.run() does, but without waiting for threads."""
@@ -192,7 +208,7 @@ class AsgiEngine:
             if task.done() and not task.cancelled():
                 task.exception()  # or asyncio complains that nobody has looked at it
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._loop.shutdown_asyncgens(), CLEANING_SECONDS)
+            await asyncio.wait_for(self.loop.shutdown_asyncgens(), CLEANING_SECONDS)
 
     def _take(self, sock: socket.socket) -> None:
         """Serve a connection that was just accepted."""
@@ -212,7 +228,7 @@ class AsgiEngine:
 
         In the thread of `run` only.
         """
-        task = self._loop.create_task(self._connect(sock, served))
+        task = self.loop.create_task(self._connect(sock, served))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         if not self._has_room():
@@ -220,7 +236,7 @@ class AsgiEngine:
 
     async def _connect(self, sock: socket.socket, served: int) -> None:
         try:
-            await self._loop.connect_accepted_socket(lambda: self._factory(served), sock)
+            await self.loop.connect_accepted_socket(lambda: self._factory(served), sock)
         except (OSError, asyncio.CancelledError):  # the peer is gone already
             sock.close()
         self._note_change()
@@ -234,6 +250,15 @@ class AsgiEngine:
             self._changed.set()
         elif self._has_room():
             self._accepting.go_on()
+
+    def _write_on(self, access_log: AccessLog) -> None:
+        """Have what is left of the access log written when its pipe takes more."""
+
+        def write() -> None:
+            if access_log.flush():
+                self.loop.remove_writer(access_log.fd)
+
+        self.loop.add_writer(access_log.fd, write)
 
     def _empty_wakeup(self) -> None:
         os.read(self._wakeup, 4096)

@@ -19,8 +19,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from coachman.worker.asgi.context import Client, Context
+from coachman.worker.asgi.cycle import Cycle
 from coachman.worker.asgi.deadlines import Deadlines
-from coachman.worker.asgi.exchange import Exchange
 from coachman.worker.asgi.refusal import Refusal, refusal_response
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
@@ -51,7 +51,7 @@ class HttpConnection(HttpToolsProtocol):
         """The transport belongs to a WebSocket now."""
         self._declined = False
         """The request offers another protocol, and is to be parsed again without the offer."""
-        self._running: Exchange | None = None
+        self._running: Cycle | None = None
         """The request whose response is due."""
         self._deadlines: Deadlines[Client] | None = None
         """Those in which the connection waits for its peer to send something."""
@@ -115,7 +115,7 @@ class HttpConnection(HttpToolsProtocol):
         self._head_size = 0
 
     def on_headers_complete(self) -> None:
-        """Begin the request: what uvicorn does, with our bounds before, and with an exchange of ours."""
+        """Begin the request: what uvicorn does, with our bounds before, and with a cycle of ours."""
         parser, context, scope = self.parser, self._context, self.scope
         method, version = parser.get_method(), parser.get_http_version()
         self._check_head()
@@ -137,7 +137,7 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._requests += 1
         last = self._requests == context.bounds.requests_per_connection
-        self.cycle = exchange = Exchange(
+        self.cycle = cycle = Cycle(
             scope,
             self.transport,
             self.flow,
@@ -148,10 +148,10 @@ class HttpConnection(HttpToolsProtocol):
             on_response=self.on_response_complete,
         )
         if self._running is None:
-            self._call(exchange)
+            self._call(cycle)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((exchange, self.app))
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         if self._declined:
@@ -174,7 +174,7 @@ class HttpConnection(HttpToolsProtocol):
         elif self._running is None and not self.pipeline:
             self._rest()  # the response did not wait for the end of its request
 
-    # What an exchange calls at its end.
+    # What a cycle calls at its end.
 
     def on_response_complete(self) -> None:
         self._finish()
@@ -199,46 +199,46 @@ class HttpConnection(HttpToolsProtocol):
 
     # Serving a request.
 
-    def _call(self, exchange: Exchange) -> None:
-        self._running = exchange
-        exchange.task = task = self.loop.create_task(self._serve(exchange))
+    def _call(self, cycle: Cycle) -> None:
+        self._running = cycle
+        cycle.task = task = self.loop.create_task(self._serve(cycle))
         self._context.tasks.add(task)
 
-    async def _serve(self, exchange: Exchange) -> None:
+    async def _serve(self, cycle: Cycle) -> None:
         """Call the application: what `run_asgi` of uvicorn does, with our counting and our words."""
-        context, scope = self._context, exchange.scope
-        context.board.began(exchange, scope["method"].encode() + b" " + scope["raw_path"])
+        context, scope = self._context, cycle.scope
+        context.board.began(cycle, scope["method"].encode() + b" " + scope["raw_path"])
         try:
-            await context.application(scope, exchange.receive, exchange.send)  # type: ignore[arg-type]
-            if not exchange.response_complete and not exchange.disconnected:
-                what = "completing its" if exchange.response_started else "a"
-                self._fail(exchange, f"the application returned without {what} response")
+            await context.application(scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
+            if not cycle.response_complete and not cycle.disconnected:
+                what = "completing its" if cycle.response_started else "a"
+                self._fail(cycle, f"the application returned without {what} response")
         except asyncio.CancelledError:
             self.give_up()
         except BaseException as error:  # the application's own code, which ends nothing but its request
-            self._fail(exchange, f"the application failed\n{frames_of(error)}")
+            self._fail(cycle, f"the application failed\n{frames_of(error)}")
         finally:
-            if self._running is exchange:
+            if self._running is cycle:
                 self._finish()
-            exchange.on_response = _do_nothing  # or connection and exchange would keep each other alive
-            assert exchange.task is not None
-            context.returned(exchange.task)
+            cycle.on_response = _do_nothing  # or connection and cycle would keep each other alive
+            assert cycle.task is not None
+            context.returned(cycle.task)
 
-    def _fail(self, exchange: Exchange, what: str) -> None:
+    def _fail(self, cycle: Cycle, what: str) -> None:
         """Report; answer 500 where nothing was sent, else let the response break off."""
-        complain(f"{line_of(exchange.scope)} from {self._describe_peer()}: {what}")
-        if exchange.disconnected or exchange.response_complete:
+        complain(f"{line_of(cycle.scope)} from {self._describe_peer()}: {what}")
+        if cycle.disconnected or cycle.response_complete:
             return
-        if exchange.response_started:
+        if cycle.response_started:
             self.transport.close()
         else:
-            exchange.answer(500, b"500 Internal Server Error\n")
+            cycle.answer(500, b"500 Internal Server Error\n")
 
     def _finish(self) -> None:
         """Note that the response which was due is complete, or will never be."""
-        exchange, self._running = self._running, None
-        assert exchange is not None
-        self._context.board.ended(exchange, exchange.status)
+        cycle, self._running = self._running, None
+        assert cycle is not None
+        self._context.board.ended(cycle, cycle.status)
 
     # Refusing one.
 
@@ -278,7 +278,7 @@ class HttpConnection(HttpToolsProtocol):
         self._wait_in(None)
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
         running = self._running
-        if self._receiving and not self._in_head:  # the refused request has an exchange, which came last
+        if self._receiving and not self._in_head:  # the refused request has a cycle, which came last
             if self.cycle.response_complete:
                 self.transport.close()  # it has its answer, and will not get another one
                 return

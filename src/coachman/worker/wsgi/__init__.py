@@ -1,1 +1,1 @@
-"""The WSGI engine: an epoll loop that parses with httptools and calls the application."""
+"""The WSGI engine: an epoll loop that reads requests and calls the application."""

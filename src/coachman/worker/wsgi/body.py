@@ -24,7 +24,7 @@ class RequestBody:
         self._file: IO[bytes] = BytesIO()
         self.size = 0
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: bytes | memoryview) -> None:
         """Add `data`; raise OSError where the temporary file cannot take it."""
         before, self.size = self.size, self.size + len(data)
         if before <= MEMORY_LIMIT < self.size:

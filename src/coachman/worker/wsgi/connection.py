@@ -10,14 +10,19 @@ from __future__ import annotations
 import socket
 import traceback
 from collections.abc import Iterable, Iterator
-from select import EPOLLIN, EPOLLOUT
+from math import inf
+from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from time import monotonic
 from typing import TYPE_CHECKING
 
+from coachman.protocol.proxy_protocol import read_proxy_header
 from coachman.worker.complaints import complain
-from coachman.worker.wsgi.environ import Environ, build_environ
-from coachman.worker.wsgi.outbox import ClientGone, Outbox
+from coachman.worker.wsgi.environ import Environ, build_environ, proxied_environ
+from coachman.worker.wsgi.file_wrapper import FileWrapper
+from coachman.worker.wsgi.outbox import ClientGone, Outbox, PendingFile
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
 from coachman.worker.wsgi.response import Response, date_line
+from coachman.worker.wsgi.timeouts import Phase, Wait, deadline, overdue
 
 if TYPE_CHECKING:
     from coachman.worker.wsgi.engine import Engine
@@ -25,6 +30,12 @@ if TYPE_CHECKING:
 READ_SIZE = 64 * 1024
 TURN_SIZE = 256 * 1024
 """Bytes of a streamed response that go out before other connections get a turn."""
+
+LINGER_SIZE = 16 * 1024 * 1024
+"""Bytes that a client which was refused may still send before it has read why."""
+
+_LINGERING = EPOLLIN | EPOLLRDHUP
+"""What is waited for on a connection on which nothing is served any more; told apart by its value."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -38,11 +49,18 @@ class Connection:
         "_closing",
         "_engine",
         "_environ",
+        "_forwarded",
+        "_introduction",
+        "_linger_left",
         "_out",
         "_parser",
+        "_phase",
+        "_progress",
         "_refusal",
         "_request",
+        "_requests_left",
         "_response",
+        "_since",
         "_source",
         "fd",
         "sock",
@@ -54,10 +72,15 @@ class Connection:
         self.fd = sock.fileno()
         self._environ = environ
         """What the environments of all its requests have in common."""
-        self._parser = RequestParser()
+        trusted = engine.trusted.trusts(environ["REMOTE_ADDR"])
+        self._forwarded = engine.forwarded if trusted else None
+        """Reads what a proxy says of the client; None where the peer is not trusted."""
+        self._introduction: bytes | None = b"" if engine.proxy_protocol else None
+        """What has come of the PROXY protocol's header, while it is waited for."""
+        self._parser = RequestParser(engine.head_bounds, engine.bounds.body_size)
         self._armed = EPOLLIN
         """What the loop waits for; 0 while a thread has the connection. The loop begins by itself."""
-        self._out = Outbox(sock)
+        self._out = Outbox(sock, engine.bounds.write_timeout)
         self._request: Request | None = None
         self._response: Response | None = None
         self._source: Iterable[bytes] | None = None
@@ -67,16 +90,56 @@ class Connection:
         self._refusal: BadRequest | None = None
         """The answer to what could not be parsed; it follows the responses that are still due."""
         self._closing = False
+        self._linger_left = 0
+        """Bytes that the peer may go on sending when we close, so that it gets to read the last response."""
+        self._requests_left = engine.bounds.requests_per_connection or -1
+        self._phase = Phase.IDLE
+        """Which part of a request was incomplete when something of it last came."""
+        self._since = self._progress = monotonic()
+        """When the present phase began, and when the peer last sent or took something."""
 
     @property
     def idle(self) -> bool:
         """True while the connection waits for the first byte of a request. Only the loop's thread may ask."""
-        return self._armed == EPOLLIN and self._parser.between_requests
+        return self._armed == EPOLLIN and self._parser.between_requests and not self._introduction
 
     def close_if_idle(self) -> None:
         """Close a connection on which nothing of a request has come. Only the loop's thread may call."""
-        if self.idle and not self._has_unread():
+        if self._armed == _LINGERING or (self.idle and not self._has_unread()):
             self.close()
+
+    def give_up_if_overdue(self, now: float) -> float:
+        """End the connection where its peer's time is up; return when it is up otherwise.
+
+        Only the loop's thread may call. Infinity is returned while there is nothing to wait for.
+        """
+        engine = self._engine
+        with engine.giving_back:
+            armed = self._armed
+        if armed == 0:
+            return inf  # a thread has it in hand
+        received = self._parser.body_received
+        if armed == EPOLLOUT:
+            phase = Phase.RESPONSE
+        elif armed == _LINGERING:
+            phase = Phase.LINGER
+        elif received is not None:
+            phase = Phase.BODY
+        else:
+            phase = Phase.IDLE if self.idle else Phase.HEAD
+        wait = Wait(phase, self._since, max(self._since, self._progress), received or 0)
+        moment = deadline(wait, engine.bounds)
+        if now < moment:
+            return moment
+        if phase is Phase.HEAD or phase is Phase.BODY:
+            self._refusal = BadRequest("408 Request Timeout", overdue(phase, engine.bounds))
+            self._armed = 0
+            engine.proceed(self)
+        else:
+            if phase is Phase.RESPONSE:
+                complain(f"gave up on {self._describe_peer()}: {overdue(phase, engine.bounds)}")
+            self.close()
+        return inf
 
     def _has_unread(self) -> bool:
         """Return whether the kernel has bytes for us, of which the loop then knows as well."""
@@ -89,6 +152,8 @@ class Connection:
         """What the loop calls when the peer has sent something or can take more."""
         if self._armed == EPOLLIN:
             self._receive()
+        elif self._armed == _LINGERING:
+            self._discard()
         else:
             self._armed = 0
             self._engine.proceed(self)
@@ -107,6 +172,8 @@ class Connection:
             return
         parser = self._parser
         try:
+            if self._introduction is not None:
+                data = self._take_introduction(data)
             parser.feed(data)
         except BadRequest as refusal:
             self._refusal = refusal
@@ -117,6 +184,46 @@ class Connection:
             if self._engine.oneshot:
                 self._armed = 0
             self._engine.proceed(self)
+        else:
+            self._note_progress()
+            self._wait_for_more()
+
+    def _take_introduction(self, data: bytes) -> bytes:
+        """Let a proxy say who the client is, before the first request; return what follows that."""
+        assert self._introduction is not None
+        if self._forwarded is None:
+            raise BadRequest("400 Bad Request", "it is no trusted proxy, and the PROXY protocol is expected")
+        data = self._introduction + data
+        header = read_proxy_header(data)
+        if header is None:
+            self._introduction = data
+            return b""
+        self._introduction = None
+        self._environ = proxied_environ(self._environ, header)
+        if not self._engine.trusted.trusts(self._environ["REMOTE_ADDR"]):
+            self._forwarded = None
+        return data[header.size :]
+
+    def _note_progress(self) -> None:
+        """Remember when a part of a request came, and when it began."""
+        now = monotonic()
+        phase = Phase.HEAD if self._parser.body_received is None else Phase.BODY
+        if phase is not self._phase:
+            self._phase, self._since = phase, now
+        self._progress = now
+
+    def _discard(self) -> None:
+        """Take what a peer still sends that will not be served."""
+        try:
+            size = len(self.sock.recv(READ_SIZE))
+        except BlockingIOError:
+            self._wait_for_more()
+            return
+        except OSError:
+            size = 0
+        self._linger_left -= size
+        if size == 0 or self._linger_left < 0:
+            self.close()
         else:
             self._wait_for_more()
 
@@ -134,7 +241,10 @@ class Connection:
                     return
                 self._send_block()
             elif self._closing or out.gone:
-                self.close()
+                if self._linger_left and not out.gone and not self._engine.draining:
+                    self._linger()
+                else:
+                    self.close()
                 return
             elif self._parser.complete:
                 self._serve(self._parser.complete.popleft())
@@ -147,8 +257,23 @@ class Connection:
                 self.close()
                 return
             else:
+                self._phase, self._since = Phase.IDLE, monotonic()
                 self._arm(EPOLLIN)
                 return
+
+    def _linger(self) -> None:
+        """Close our direction, and the connection once the peer has closed its own.
+
+        To close the socket while the peer still sends would have the kernel reset the connection, and the
+        peer lose what it has not read yet (RFC 9112, 9.6).
+        """
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._since = monotonic()
+        self._arm(_LINGERING)
 
     @property
     def has_requests(self) -> bool:
@@ -159,6 +284,7 @@ class Connection:
         """Close the connection and everything that belongs to its requests."""
         self._end_request()
         self._parser.close()
+        self._out.give_up()
         self._engine.forget(self)
         self.sock.close()
 
@@ -167,23 +293,33 @@ class Connection:
     def _serve(self, request: Request) -> None:
         engine = self._engine
         self._request = request
+        keep_alive = request.fields.keep_alive
+        self._requests_left -= 1
+        if self._requests_left == 0:
+            keep_alive, self._linger_left = False, LINGER_SIZE
         response = self._response = Response(
             method=request.method,
-            version=request.version,
-            keep_alive=request.keep_alive,
+            version=request.fields.version,
+            keep_alive=keep_alive,
             send=self._write,
         )
         try:
-            environ = build_environ(self._environ, request)
+            environ = build_environ(self._environ, request, self._forwarded)
             result = engine.application(environ, response.start)
             if engine.draining:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
                 self._finish(response)
-            else:
-                self._source = result
+                return
+            self._source = result
+            file = _as_file(result) if type(result) is FileWrapper and not response.head_sent else None
+            if file is None:
                 self._blocks = iter(result)
+            else:
+                head, file.size = response.file_head(file.size)
+                self._out.send_with_file(head, file)
+                self._finish(response)
         except BadRequest as refusal:
             self._end_request()
             self._refuse(refusal)
@@ -195,7 +331,7 @@ class Connection:
         assert response is not None
         assert blocks is not None
         try:
-            block = next(blocks, None)
+            block = None if response.over else next(blocks, None)
             if block is None:
                 self._blocks = None
                 self._out.send(response.end())
@@ -232,11 +368,12 @@ class Connection:
         self._end_request()
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
-        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == b"HEAD"))
+        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
 
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
         self._closing = True
+        self._linger_left = LINGER_SIZE
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
         self._out.send(_error_response(refusal.status))
 
@@ -264,6 +401,8 @@ class Connection:
     def _arm(self, events: int) -> None:
         """Give the connection back to the loop, to wait for `events`. Nothing may follow in this thread."""
         engine = self._engine
+        if events == EPOLLOUT:
+            self._progress = monotonic()
         if engine.oneshot:
             with engine.giving_back:
                 self._armed = events
@@ -274,7 +413,7 @@ class Connection:
 
     def _wait_for_more(self) -> None:
         if self._engine.oneshot:
-            self._engine.arm(self, EPOLLIN)
+            self._engine.arm(self, self._armed)
 
     # Words.
 
@@ -285,10 +424,17 @@ class Connection:
         request = self._request
         subject = ""
         if request is not None:
-            subject = (
-                f"{request.method.decode()} {request.target.decode('latin-1')} from {self._describe_peer()}: "
-            )
+            subject = f"{request.method} {request.target} from {self._describe_peer()}: "
         complain(subject + what)
+
+
+def _as_file(wrapper: FileWrapper) -> PendingFile | None:
+    """Return what the kernel can send by itself; None where the file has to be read block by block."""
+    part = wrapper.part()
+    try:
+        return None if part is None else PendingFile(part)
+    except OSError:  # out of descriptors
+        return None
 
 
 def _without_own_frames(error: BaseException) -> BaseException:

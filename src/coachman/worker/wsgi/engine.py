@@ -15,22 +15,34 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import inf
 from queue import SimpleQueue
-from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, epoll
-from typing import Any, TypeAlias
+from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, EPOLLOUT, epoll
+from sys import maxsize
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from coachman.config.model import WorkerConfig
+from coachman.protocol.http.forwarded import ForwardedReader
+from coachman.protocol.http.head import HeadBounds
+from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.unix.scoreboard import private_cells
 from coachman.unix.standard_descriptors import above_standard
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.environ import Environ, base_environ
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
+from coachman.worker.wsgi.timeouts import Agenda, shortest
+
+if TYPE_CHECKING:
+    from coachman.worker.services import Services
 
 StartResponse: TypeAlias = Callable[[str, Headers, ExceptionInfo | None], Callable[[bytes], None]]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
 ACCEPT_PAUSE_SECONDS = 0.2
 """How long accepting rests where the process or the system has run out of descriptors or memory."""
+
+_DEFAULTS = WorkerConfig()
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -41,9 +53,30 @@ class Engine:
     `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers.
     """
 
-    def __init__(self, application: Application, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        application: Application,
+        config: WorkerConfig = _DEFAULTS,
+        services: Services | None = None,
+    ) -> None:
+        """`services` stay the caller's, and are closed after this."""
         self.application = application
-        self.threads = threads
+        self.loop = None
+        """No event loop of asyncio."""
+        self.services: Services | None = None
+        self.at_end_of_turn: Callable[[], object] | None = None
+        """What the loop calls when it has dealt with all that was ready."""
+        self._connection_type: type[Connection] = Connection
+        if services is not None:
+            self.use_services(services)
+        self.bounds = bounds = config.bounds
+        self.head_bounds = HeadBounds(
+            bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
+        )
+        self.threads = threads = config.threads
+        self.trusted = TrustedPeers(config.trusted_proxies)
+        self.forwarded = ForwardedReader(self.trusted)
+        self.proxy_protocol = config.proxy_protocol
         self.cells = private_cells()
         """This worker's slot of the scoreboard."""
         self.oneshot = threads > 1
@@ -60,6 +93,9 @@ class Engine:
         self._connections: dict[int, Connection] = {}
         self._listeners: list[socket.socket] = []
         self._accepting_again_at: float | None = None
+        self._look_interval = shortest(bounds)
+        self._agenda = Agenda(min(1.0, self._look_interval / 8))
+        """When to look whether a peer's time is up."""
         self._soon: deque[Callable[[], None]] = deque()
         # A pipe and no eventfd: that does not take the single bytes which the interpreter writes.
         self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -73,8 +109,24 @@ class Engine:
     def prepare(self) -> None:
         """WSGI has nothing that an application does before its first request."""
 
+    def use_services(self, services: Services) -> None:
+        """Serve with `services`, which stay the caller's; before the first connection."""
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+
+        self.services = services
+        self._connection_type = ServicedConnection
+        access_log = services.access_log
+        if access_log is not None:
+            self.application = with_request_ids(self.application)
+            self.at_end_of_turn = access_log.flush
+            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
+
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
+        if listener.family != socket.AF_UNIX:
+            # Inherited by what is accepted: small blocks of a response go out when they are made.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listeners.append(listener)
         self._handlers[listener.fileno()] = lambda _events: self._accept(listener)
         self._watch(listener)
@@ -94,6 +146,17 @@ class Engine:
         self._soon.append(function)
         with suppress(BlockingIOError):  # full of other reasons to wake up
             os.write(self.wakeup_fd, b"\0")
+
+    def call_when_writable(self, fd: int, function: Callable[[], bool]) -> None:
+        """Have the loop call `function` when `fd` can be written to, until it returns True."""
+
+        def on_event(_events: int) -> None:
+            if function():
+                self.remove_reader(fd)
+
+        self._handlers[fd] = on_event
+        with suppress(FileExistsError):  # another thread has asked for it already
+            self._epoll.register(fd, EPOLLOUT)
 
     def drain(self, seconds: float) -> None:
         """Accept no more, finish what is in hand, and end `run` then, at the latest after `seconds`."""
@@ -129,6 +192,8 @@ class Engine:
                 handler = handlers.get(fd)
                 if handler is not None:
                     handler(events)
+            if self.at_end_of_turn is not None:
+                self.at_end_of_turn()
         return not self._connections
 
     def close(self, timeout: float = 1.0) -> bool:
@@ -175,6 +240,7 @@ class Engine:
     def forget(self, connection: Connection) -> None:
         """Take `connection`, which is about to close its socket, out of the loop."""
         del self._handlers[connection.fd], self._connections[connection.fd]
+        self._agenda.discard(connection.fd)
         # Closing would do where nobody else has the socket; a process that the application forked may.
         self._epoll.unregister(connection.fd)
         if self.draining and self.oneshot:
@@ -200,10 +266,13 @@ class Engine:
         if listener.family != socket.AF_UNIX:
             here = sock.getsockname()
             server, peer = (here[0], str(here[1])), (address[0], str(address[1]))
-        connection = Connection(self, sock, base_environ(server=server, peer=peer, threads=self.threads))
+        connection = self._connection_type(
+            self, sock, base_environ(server=server, peer=peer, threads=self.threads)
+        )
         fd = connection.fd
         self._connections[fd] = connection
         self._handlers[fd] = connection.on_event
+        self._agenda.add(fd, time.monotonic() + self._look_interval)
         self._epoll.register(fd, EPOLLIN | (EPOLLONESHOT if self.oneshot else 0))
 
     def _rest_from_accepting(self) -> None:
@@ -213,15 +282,30 @@ class Engine:
 
     def _next_timeout(self) -> float | None:
         """Return the seconds until something is due, 0.0 where it is; None where nothing will be."""
-        if self._accepting_again_at is None and self._deadline is None:
+        agenda = self._agenda
+        if self._accepting_again_at is None and self._deadline is None and agenda.next == inf:
             return None
         now = time.monotonic()
+        if now >= agenda.next:
+            self._give_up_overdue(now)
         if self._accepting_again_at is not None and now >= self._accepting_again_at:
             self._accepting_again_at = None
             for listener in self._listeners:
                 self._watch(listener)
         due = [moment for moment in (self._accepting_again_at, self._deadline) if moment is not None]
-        return max(0.0, min(due) - now) if due else None
+        moment = min(due, default=inf)
+        if agenda.next < moment:
+            # Never 0.0, which would mean that the time for draining is up.
+            return max(agenda.next - now, 0.001)
+        return None if moment == inf else max(0.0, moment - now)
+
+    def _give_up_overdue(self, now: float) -> None:
+        for fd in self._agenda.due(now):
+            connection = self._connections.get(fd)
+            if connection is not None:
+                moment = connection.give_up_if_overdue(now)
+                if self._connections.get(fd) is connection:
+                    self._agenda.add(fd, min(moment, now + self._look_interval))
 
     def _watch(self, listener: socket.socket) -> None:
         # EPOLLEXCLUSIVE: a new connection wakes one of the waiting workers instead of all.

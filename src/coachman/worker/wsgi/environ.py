@@ -6,17 +6,16 @@ import sys
 from io import BytesIO
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
-from wsgiref.util import FileWrapper
 
-import httptools
-
-from coachman.worker.wsgi.request import BadRequest, Request
+from coachman.protocol.http.fields import CONTENT_LENGTH, HOST, TRANSFER_ENCODING
+from coachman.protocol.http.forwarded import FORWARDED_FIELDS, ForwardedReader
+from coachman.protocol.http.head import CHUNKED
+from coachman.protocol.http.target import split_target
+from coachman.protocol.proxy_protocol import ProxyHeader
+from coachman.worker.wsgi.file_wrapper import FileWrapper
+from coachman.worker.wsgi.request import Request
 
 Environ: TypeAlias = dict[str, Any]
-
-_KEY_CACHE_LIMIT = 512
-_keys: dict[bytes, str | None] = {b"content-length": "CONTENT_LENGTH", b"content-type": "CONTENT_TYPE"}
-"""Header name, as peers spell it, to its key; None: left out. Bounded, because peers choose the names."""
 
 
 def base_environ(*, server: tuple[str, str], peer: tuple[str, str], threads: int) -> Environ:
@@ -42,69 +41,56 @@ def base_environ(*, server: tuple[str, str], peer: tuple[str, str], threads: int
     }
 
 
-def build_environ(base: Environ, request: Request) -> Environ:
-    """Return the environment for `request`: a copy of `base` with the request's own part.
-
-    Raises `BadRequest` where the request target cannot be understood.
-    """
+def proxied_environ(base: Environ, header: ProxyHeader) -> Environ:
+    """Return `base` for a connection of which a trusted proxy has told by the PROXY protocol."""
     environ = base.copy()
-    environ["REQUEST_METHOD"] = request.method.decode("latin-1")
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.version == "1.1" else "HTTP/1.0"
-    target = request.target
-    environ["RAW_URI"] = target.decode("latin-1")
-    if target[:1] != b"/":
-        target = _origin_form(target)
-    path, separator, query = target.partition(b"?")
-    if separator:
-        environ["QUERY_STRING"] = query.decode("latin-1")
-    if b"%" in path:
-        path = unquote_to_bytes(path)
-    environ["PATH_INFO"] = path.decode("latin-1")
-    for name, value in request.headers:
-        try:
-            key = _keys[name]
-        except KeyError:
-            key = _key(name)
-        if key is None:
-            continue
-        text = value.decode("latin-1").rstrip(" \t")  # llhttp leaves it
-        if key in environ:
-            text = environ[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
-        environ[key] = text
-    body = request.body
-    if body is None:
-        environ["wsgi.input"] = BytesIO()
-    else:
-        environ["wsgi.input"] = body.opened_at_start()
-        # The body is complete and unchunked by now; the application sees it as one of known length.
-        if environ.pop("HTTP_TRANSFER_ENCODING", None) is not None:
-            environ["CONTENT_LENGTH"] = str(body.size)
+    if header.source is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = header.source
+    if header.destination is not None and header.destination.address:
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = header.destination
+    if header.tls:
+        environ["wsgi.url_scheme"] = "https"
     return environ
 
 
-def _key(name: bytes) -> str | None:
-    lowered = name.lower()
-    key: str | None
-    if lowered in (b"content-length", b"content-type"):
-        key = _keys[lowered]
-    elif b"_" in name or lowered == b"proxy":
-        # `X_Forwarded_For` would pass for `X-Forwarded-For`; `Proxy` would set HTTP_PROXY for libraries
-        # that read it from the environment (CVE-2016-5385).
-        key = None
-    else:
-        key = "HTTP_" + lowered.decode("latin-1").upper().replace("-", "_")
-    if len(_keys) < _KEY_CACHE_LIMIT:
-        _keys[name] = key
-    return key
+def build_environ(base: Environ, request: Request, forwarded: ForwardedReader | None = None) -> Environ:
+    """Return the environment for `request`: a copy of `base` with the request's own part.
+
+    `forwarded` reads what a proxy says of the client; None: the peer's word on that is not taken.
+    Raises `BadRequest` where a proxy's word cannot be understood.
+    """
+    environ = base | request.fields.headers
+    environ["REQUEST_METHOD"] = request.method
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.fields.version == "1.1" else "HTTP/1.0"
+    environ["RAW_URI"] = path = request.target
+    if path[0] != "/" or "?" in path:
+        path, environ["QUERY_STRING"], authority = split_target(path)
+        if authority is not None:
+            environ[HOST] = authority  # it overrules the field (RFC 9112, 3.2.2)
+    if "%" in path:
+        path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+    environ["PATH_INFO"] = path
+    if request.fields.forwarded:
+        _apply_forwarded(environ, forwarded)
+    body = request.body
+    if request.fields.length == CHUNKED:
+        # The body is complete and unchunked by now; the application sees it as one of known length.
+        del environ[TRANSFER_ENCODING]
+        environ[CONTENT_LENGTH] = "0" if body is None else str(body.size)
+    environ["wsgi.input"] = BytesIO() if body is None else body.opened_at_start()
+    return environ
 
 
-def _origin_form(target: bytes) -> bytes:
-    """Reduce the absolute form of a target to path and query; `*` (OPTIONS) stands for the whole server."""
-    if target == b"*":
-        return b""
-    try:
-        url = httptools.parse_url(target)
-    except httptools.HttpParserInvalidURLError:
-        raise BadRequest("400 Bad Request", f"request target {target[:100]!r}") from None
-    path = url.path or b"/"
-    return path + b"?" + url.query if url.query else path
+def _apply_forwarded(environ: Environ, reader: ForwardedReader | None) -> None:
+    if reader is None:
+        # Applications believe these fields. From a peer that nobody trusts, they are not for them to see.
+        for key in FORWARDED_FIELDS:
+            environ.pop(key, None)
+        return
+    origin = reader.read(environ)
+    if origin.address is not None:
+        environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = origin.address, origin.port
+    if origin.scheme is not None:
+        environ["wsgi.url_scheme"] = origin.scheme
+    if origin.host is not None:
+        environ[HOST] = origin.host

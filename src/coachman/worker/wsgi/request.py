@@ -1,47 +1,30 @@
-"""Requests as httptools parses them: bytes in, complete `Request` values out."""
+"""Requests: the bytes of a connection in, complete `Request` values out."""
 
 from __future__ import annotations
 
 from collections import deque
 
-import httptools
-
+from coachman.protocol.http.chunks import ChunkReader
+from coachman.protocol.http.head import CHUNKED, FieldBlock, HeadBounds, HeadReader, RequestHead, check_begun
+from coachman.protocol.http.refusal import BadRequest
 from coachman.worker.wsgi.body import RequestBody
 
-HEADER_LIMIT = 64 * 1024
-"""Bytes that the request line and the headers of one request may take together."""
+__all__ = ["BadRequest", "Request", "RequestParser"]
 
-
-class BadRequest(Exception):
-    """The peer sent what HTTP/1.1 does not allow, or more than we take. Carries the status to answer with."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+DEFAULT_HEAD_BOUNDS = HeadBounds()
 
 
 class Request:
     """One complete request."""
 
-    __slots__ = ("body", "headers", "keep_alive", "method", "target", "version")
+    __slots__ = ("body", "fields", "method", "target")
 
-    def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        version: str,
-        headers: list[tuple[bytes, bytes]],
-        keep_alive: bool,
-        body: RequestBody | None,
-    ) -> None:
+    def __init__(self, method: str, target: str, fields: FieldBlock) -> None:
         self.method = method
         self.target = target
-        self.version = version
-        """`"1.0"` or `"1.1"`."""
-        self.headers = headers
-        """In the order received, names as the peer spelt them."""
-        self.keep_alive = keep_alive
-        self.body = body
+        """As the peer sent it; `split_target` takes it apart."""
+        self.fields = fields
+        self.body: RequestBody | None = None
         """None where the request has none or an empty one."""
 
     def close(self) -> None:
@@ -58,140 +41,165 @@ class RequestParser:
     """
 
     __slots__ = (
-        "_body",
-        "_finished",
-        "_head_is_fresh",
-        "_header_bytes",
-        "_headers",
-        "_in_headers",
-        "_parser",
-        "_target",
+        "_body_limit",
+        "_bounds",
+        "_chunks",
+        "_heads",
+        "_held",
+        "_looked_at",
+        "_remaining",
+        "_request",
+        "_take",
         "awaits_continue",
         "complete",
     )
 
-    def __init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
+    def __init__(self, bounds: HeadBounds = DEFAULT_HEAD_BOUNDS, body_limit: int = 0) -> None:
+        """`body_limit`: bytes of a body that are taken; 0: any number."""
+        self._bounds = bounds
+        self._heads = HeadReader(bounds)
+        self._body_limit = body_limit
         self.complete: deque[Request] = deque()
         """Requests that wait to be served; the connection takes them out."""
         self.awaits_continue = False
         """The headers of a request are in, its body is not, and the peer wants to be told to go on."""
-        self._finished = False
-        """A request that ends the connection is in: what follows it is ignored (RFC 9112, 9.6)."""
-        self._in_headers = False
-        self._head_is_fresh = False
-        """The head began in the data that is being fed."""
-        self._header_bytes = 0
-        self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._body: RequestBody | None = None
+        self._take = RequestParser._take_head
+        """What reads the next bytes: from a position in the data, to the position that it returns."""
+        self._held = b""
+        """The beginning of a head whose end has not come yet."""
+        self._looked_at = 0
+        """Bytes of `_held` in which every line is known to be well-formed."""
+        self._request: Request | None = None
+        """The request whose body is being read."""
+        self._remaining = 0
+        self._chunks: ChunkReader | None = None
 
     @property
     def between_requests(self) -> bool:
         """True where no part of a further request has been received."""
-        return not self._in_headers and self._target == b""
+        return self._request is None and not self._held
+
+    @property
+    def body_received(self) -> int | None:
+        """Bytes that have come of a body that is not complete; None where none is being read."""
+        if self._request is None:
+            return None
+        return self._request.body.size if self._request.body is not None else 0
 
     def feed(self, data: bytes) -> None:
         """Parse `data`.
 
         Raises `BadRequest` where the connection has to end with an error status, OSError where the temporary
-        file of a body cannot take it.
+        file of a body cannot take it. Nothing may be fed after that.
         """
-        if self._finished:
-            return
-        # A loop, because one read may bring more offers than the stack has room for.
-        while (behind_offer := self._parse(data)) is not None:
-            data = self._decline_upgrade(behind_offer)
-        if self._in_headers:
-            # Counting what was fed costs nothing per header; it is late by at most one read. A read in which
-            # the head began behind another request may be mostly that, and does not count.
-            if not (self._head_is_fresh and self.complete):
-                self._header_bytes += len(data)
-            self._head_is_fresh = False
-            if self._header_bytes > HEADER_LIMIT:
-                raise BadRequest(
-                    "431 Request Header Fields Too Large", f"over {HEADER_LIMIT} bytes of headers"
-                )
+        position, end = 0, len(data)
+        while position < end:
+            position = self._take(self, data, position)
 
     def close(self) -> None:
         """Release the bodies of requests that nobody will serve."""
         for request in self.complete:
             request.close()
         self.complete.clear()
-        if self._body is not None:
-            self._body.close()
-            self._body = None
+        if self._request is not None:
+            self._request.close()
+            self._request = None
 
-    def _parse(self, data: bytes) -> bytes | None:
-        """Parse up to an offer to change the protocol; return what follows that, None where there is none."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return data[upgrade.args[0] :]
-        except httptools.HttpParserCallbackError as error:
-            if error.__context__ is None:
-                raise
-            raise error.__context__ from None
-        except httptools.HttpParserError as error:
-            if not self._finished:
-                raise BadRequest("400 Bad Request", str(error)) from None
-        return None
+    # The head.
 
-    def _decline_upgrade(self, rest: bytes) -> bytes:
-        """Go on as HTTP/1.1 where the peer offered a protocol that we do not speak (RFC 9110, 7.8).
+    def _take_head(self, data: bytes, position: int) -> int:
+        if self._held:
+            return self._take_rest_of_head(data, position)
+        if data.startswith(b"\r\n", position):
+            return position + 2  # an empty line before the request (RFC 9112, 2.2)
+        head = self._heads.read(data, position)
+        if head is None:
+            return self._take_rest_of_head(data, position)
+        self._begin(head)
+        return head.end
 
-        llhttp takes such a request for complete at the end of its headers and will not go on. A body that
-        follows must not pass for the next request, so the head is to be parsed again without the offer:
-        it is returned, with `rest` behind it.
-        """
-        request = self.complete.pop()
-        if request.method == b"CONNECT":
-            self._finished = True
-            raise BadRequest("501 Not Implemented", "CONNECT is not served here")
-        head = [request.method + b" " + request.target + b" HTTP/" + request.version.encode()]
-        head += [name + b": " + value for name, value in request.headers if name.lower() != b"upgrade"]
-        self._parser = httptools.HttpRequestParser(self)
-        self._finished = False
-        return b"\r\n".join(head) + b"\r\n\r\n" + rest
+    def _take_rest_of_head(self, data: bytes, position: int) -> int:
+        """Go on with a head that does not come in one piece."""
+        before = len(self._held)
+        held = self._held + data[position:]
+        if held.startswith(b"\r\n"):
+            self._held = b""
+            return position + 2 - before
+        # Heads may come byte by byte: their end is looked for where it can be.
+        head = None if held.find(b"\r\n\r\n", max(0, before - 3)) < 0 else self._heads.read(held, 0)
+        if head is None:
+            self._looked_at = check_begun(held, self._looked_at, self._bounds)
+            self._held = held
+            return len(data)
+        self._held, self._looked_at = b"", 0
+        self._begin(head)
+        return position + head.end - before
 
-    # What httptools calls.
+    def _begin(self, head: RequestHead) -> None:
+        """Go on behind a head."""
+        request = Request(head.method, head.target, head.fields)
+        length = head.fields.length
+        if length == 0:
+            self._end(request)
+            return
+        if self._body_limit and length > self._body_limit:
+            raise self._too_large()
+        self._request = request
+        self.awaits_continue = head.fields.expects_continue
+        if length == CHUNKED:
+            self._chunks = ChunkReader()
+            self._take = RequestParser._take_chunks
+        else:
+            self._remaining = length
+            self._take = RequestParser._take_body
 
-    def on_message_begin(self) -> None:
-        self._in_headers = self._head_is_fresh = True
-        self._header_bytes = 0
-        self._headers = []
+    # The body.
 
-    def on_url(self, part: bytes) -> None:
-        self._target += part
+    def _take_body(self, data: bytes, position: int) -> int:
+        end = min(len(data), position + self._remaining)
+        self._append(memoryview(data)[position:end])
+        self._remaining -= end - position
+        if self._remaining == 0:
+            self._end_body()
+        return end
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_headers:  # and not a trailer, which may be ignored (RFC 9110, 6.5.1)
-            self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        for name, value in self._headers:
-            # A 1.0 peer does not understand the interim answer (RFC 9110, 10.1.1).
-            if len(name) == 6 and name.lower() == b"expect" and self._parser.get_http_version() != "1.0":
-                if value.lower() != b"100-continue":
-                    raise BadRequest("417 Expectation Failed", f"Expect: {value.decode('latin-1')}")
-                self.awaits_continue = True
-
-    def on_body(self, data: bytes) -> None:
-        self.awaits_continue = False  # it did not wait
-        body = self._body
-        if body is None:
-            body = self._body = RequestBody()
-        body.append(data)
-
-    def on_message_complete(self) -> None:
-        parser = self._parser
-        version = parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise BadRequest("505 HTTP Version Not Supported", f"HTTP/{version}")
-        keep_alive = parser.should_keep_alive()
-        self._finished = not keep_alive
+    def _take_chunks(self, data: bytes, position: int) -> int:
+        chunks = self._chunks
+        assert chunks is not None
         self.awaits_continue = False
-        body, self._body = self._body, None
-        target, self._target = self._target, b""
-        self.complete.append(Request(parser.get_method(), target, version, self._headers, keep_alive, body))
+        blocks, end = chunks.feed(data, position)
+        for block in blocks:
+            self._append(block)
+        if chunks.done:
+            self._chunks = None
+            self._end_body()
+        return end
+
+    def _append(self, data: memoryview) -> None:
+        self.awaits_continue = False  # it did not wait
+        request = self._request
+        assert request is not None
+        body = request.body
+        if body is None:
+            body = request.body = RequestBody()
+        body.append(data)
+        if self._body_limit and body.size > self._body_limit:
+            raise self._too_large()
+
+    def _too_large(self) -> BadRequest:
+        return BadRequest("413 Content Too Large", f"a body of more than {self._body_limit} bytes")
+
+    def _end_body(self) -> None:
+        request, self._request = self._request, None
+        assert request is not None
+        self._take = RequestParser._take_head
+        self._end(request)
+
+    def _end(self, request: Request) -> None:
+        self.complete.append(request)
+        if not request.fields.keep_alive:
+            self._take = RequestParser._ignore
+
+    def _ignore(self, data: bytes, position: int) -> int:
+        """Pass over what follows a request that ends the connection (RFC 9112, 9.6)."""
+        return len(data)

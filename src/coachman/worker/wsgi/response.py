@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -11,7 +12,7 @@ from typing import TypeAlias
 ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Headers: TypeAlias = list[tuple[str, str]]
 
-CONTENT_LENGTH, DATE, HOP_BY_HOP = "content-length", "date", "hop-by-hop"
+CONTENT_LENGTH, DATE, HOP_BY_HOP, ORDINARY = "content-length", "date", "hop-by-hop", ""
 
 _SPECIAL = {
     "content-length": CONTENT_LENGTH,
@@ -27,10 +28,25 @@ _SPECIAL = {
     "transfer-encoding": HOP_BY_HOP,
     "upgrade": HOP_BY_HOP,
 }
+_KINDS_LIMIT = 512
+_kinds: dict[str, str] = {}
+"""What the server has to do with a header, by its name as applications spell it: valid ones; bounded."""
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_STATUS = re.compile(r"[2-5][0-9]{2} .*")
+_CONTROLS = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
 
 
 class ApplicationFault(Exception):
     """The application broke PEP 3333; the message says how."""
+
+
+def _kind(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ApplicationFault(f"{name!r} is no name of a header")
+    kind = _SPECIAL.get(name.lower(), ORDINARY)
+    if len(_kinds) < _KINDS_LIMIT:
+        _kinds[name] = kind
+    return kind
 
 
 def _check_bytes(data: bytes) -> None:
@@ -72,9 +88,7 @@ class Response:
         "version",
     )
 
-    def __init__(
-        self, *, method: bytes, version: str, keep_alive: bool, send: Callable[[bytes], None]
-    ) -> None:
+    def __init__(self, *, method: str, version: str, keep_alive: bool, send: Callable[[bytes], None]) -> None:
         self.version = version
         self.keep_alive = keep_alive
         """Whether the connection can carry a further request; final once the head is made."""
@@ -82,7 +96,7 @@ class Response:
         self.fault = ""
         """What was wrong with the body's length, if anything was; "" otherwise."""
         self._send = send
-        self._bodyless = method == b"HEAD"
+        self._bodyless = method == "HEAD"
         self._status = ""
         self._headers: Headers = []
         self._chunked = False
@@ -101,8 +115,8 @@ class Response:
                 exc_info = None  # or traceback and frame keep each other alive
         elif self._status:
             raise ApplicationFault("start_response() was called a second time without exc_info")
-        if len(status) < 4 or not status[:3].isdecimal() or status[3] != " ":
-            raise ApplicationFault(f"status {status!r} is not of the form '200 OK'")
+        if not _STATUS.match(status):
+            raise ApplicationFault(f"status {status!r} is not of the form '200 OK', from 200 to 599")
         self._status = status
         self._headers = headers
         return self._write
@@ -115,6 +129,17 @@ class Response:
         data = self._head(len(body)) + self._cut(body)
         self._check_complete()
         return data
+
+    def file_head(self, size: int) -> tuple[bytes, int]:
+        """Return the head for the rest of a file, `size` bytes, and how many of these are to follow it."""
+        head = self._head(size, even_for_head=True)
+        if self._bodyless:
+            return head, 0
+        assert self._remaining is not None
+        sent = min(size, self._remaining)  # more in the file is no fault: a range of it was asked for
+        self._remaining -= sent
+        self._check_complete()
+        return head, sent
 
     def part(self, data: bytes) -> bytes:
         """Return the framed bytes for one block of the body, behind the head if that is still to be sent."""
@@ -134,6 +159,11 @@ class Response:
             return head + b"0\r\n\r\n"
         self._check_complete()
         return head
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that the application may still return can go out."""
+        return self.head_sent and (self._bodyless or self.fault != "")
 
     def _check_complete(self) -> None:
         if self._remaining and not self._bodyless:
@@ -157,35 +187,48 @@ class Response:
             self._remaining -= len(data)
         return data
 
-    def _head(self, length: int | None) -> bytes:
-        """Return status line and headers. `length`: of the whole body, None where it is not known yet."""
+    def _head(self, length: int | None, *, even_for_head: bool = False) -> bytes:
+        """Return status line and headers.
+
+        `length`: of the whole body, None where it is not known yet. `even_for_head`: it is certain to be that
+        of the body that GET would have.
+        """
         status = self._status
         if not status:
             raise ApplicationFault("the application returned before it called start_response()")
         lines = [f"HTTP/1.1 {status}\r\n"]
         declared: str | None = None
         dated = False
+        bodyless_status = status.startswith(("204", "304"))
         for name, value in self._headers:
-            special = _SPECIAL.get(name) or _SPECIAL.get(name.lower())
-            if special is not None:
-                if special is HOP_BY_HOP:
+            try:
+                kind = _kinds[name]
+            except KeyError:
+                kind = _kind(name)
+            if kind is not ORDINARY:
+                if kind is HOP_BY_HOP:
                     raise ApplicationFault(f"header {name!r} is the server's to send (PEP 3333)")
-                if special is DATE:
+                if kind is DATE:
                     dated = True
                 elif declared is not None:
                     raise ApplicationFault("Content-Length was given twice")
                 else:
                     declared = value
-            lines.append(f"{name}: {value}\r\n")
+                    if status.startswith("204"):
+                        continue  # it has none (RFC 9110, 8.6)
+            try:
+                lines.append(name + ": " + value + "\r\n")
+            except TypeError:
+                raise ApplicationFault(f"the value of header {name!r} is no string: {value!r}") from None
         if not dated:
             lines.append(date_line())
-        if status.startswith(("204", "304", "1")):
+        if bodyless_status:
             self._bodyless = True
         if declared is not None:
             if not declared.isascii() or not declared.isdecimal():
                 raise ApplicationFault(f"Content-Length {declared!r} is not a whole number")
             self._remaining = int(declared)
-        elif self._bodyless:
+        elif bodyless_status or (self._bodyless and not even_for_head):
             pass
         elif length is not None:
             lines.append(f"Content-Length: {length}\r\n")
@@ -199,10 +242,9 @@ class Response:
             lines.append("Connection: close\r\n")
         elif self.version == "1.0":
             lines.append("Connection: keep-alive\r\n")
-        head = "".join(lines)
-        # One check over all lines instead of one for each: every line ends in the only CR and LF it holds.
-        if head.count("\n") != len(lines) or head.count("\r") != len(lines) or "\0" in head:
+        encoded = "".join(lines).encode("latin-1")
+        # One check over all lines instead of one for each: every line ends in the only controls it holds.
+        if len(encoded.translate(None, _CONTROLS)) != len(encoded) - 2 * len(lines):
             raise ApplicationFault(f"a control character in status {status!r} or headers {self._headers!r}")
-        encoded = head.encode("latin-1") + b"\r\n"
         self.head_sent = True
-        return encoded
+        return encoded + b"\r\n"

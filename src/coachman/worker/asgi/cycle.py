@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from coachman.worker.asgi.response_head import make_head
 
 
-class Exchange(RequestResponseCycle):
+class Cycle(RequestResponseCycle):
     """What the application is called with; uvicorn's protocol looks at the attributes that have its names."""
 
     def __init__(

@@ -1,0 +1,66 @@
+"""Answering a request for an application that does not, from the watchdog's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
+from typing import Any, Final
+
+from coachman.worker.asgi.transport_of import transport_of
+from coachman.worker.late_answer import LATE_ANSWER, LATE_BODY, LATE_FIELDS
+
+LOOP_SECONDS: Final = 1.0
+"""How long the loop may take to send the answer; then it is what is stuck, and does nothing else either."""
+
+
+def answer_late(
+    loop: asyncio.AbstractEventLoop,
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+) -> bool:
+    """Send 504, by the loop where that turns, else past it; return whether it was sent.
+
+    `receive` and `send` are those of the request, of which nothing was sent.
+    """
+    turn = [True]  # popped once: either the loop answers or this thread does
+
+    async def answer() -> bool:
+        if not turn:
+            return False
+        turn.pop()
+        await send({"type": "http.response.start", "status": 504, "headers": list(LATE_FIELDS)})
+        await send({"type": "http.response.body", "body": LATE_BODY})
+        return True
+
+    try:
+        answering = asyncio.run_coroutine_threadsafe(answer(), loop)
+    except RuntimeError:  # the loop is closed
+        return False
+    try:
+        return answering.result(LOOP_SECONDS)
+    except TimeoutError:
+        try:
+            turn.pop()
+        except IndexError:
+            return True  # it has begun
+        return _write_past_the_loop(receive)
+    except Exception:  # the connection has ended
+        return False
+
+
+def _write_past_the_loop(receive: Any) -> bool:
+    """Write to the socket itself. The loop is in the application's code: it cannot close it meanwhile."""
+    transport = transport_of(receive)
+    if transport is None or transport.get_write_buffer_size():
+        return False  # an earlier answer is on its way, and must not be cut in two
+    sock = transport.get_extra_info("socket")
+    try:
+        os.write(sock.fileno(), LATE_ANSWER)
+    except OSError:
+        return False
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_WR)
+    return True

@@ -1,0 +1,182 @@
+"""An ASGI application with a worker's services around it: static files, the access log, time-outs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from coachman.protocol.access_log import Access, escaped
+from coachman.protocol.request_ids import HEADER
+from coachman.protocol.static.response import deciding_headers
+from coachman.worker.asgi.late_answer import answer_late
+from coachman.worker.asgi.static_sending import send_static
+from coachman.worker.asgi.transport_of import peer_of
+from coachman.worker.services import Services
+
+Message: TypeAlias = MutableMapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_HEADER = HEADER.lower().encode()
+
+
+class ServicedApplication:
+    """Calls `application` for what is not served here. It belongs to the loop's thread, as that does."""
+
+    def __init__(self, application: Application, services: Services) -> None:
+        self._application = application
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one scope."""
+        if scope["type"] == "lifespan":
+            await self._application(scope, receive, send)
+            return
+        exchange = Exchange(self._services, scope, receive, send)
+        try:
+            if scope["type"] == "http":
+                await self._serve(exchange)
+            else:
+                await self._application(scope, receive, exchange.send)
+        finally:
+            exchange.close()
+
+    async def _serve(self, exchange: Exchange) -> None:
+        scope, static = exchange.scope, self._services.static
+        if static is not None and scope["raw_path"].startswith(static.starts_in_bytes):
+            target = _target_of(scope)
+            answer = static.answer(scope["method"], target, deciding_headers(scope["headers"]))
+            if answer is not None:
+                await send_static(answer, exchange.receive, exchange.send)
+                return
+        watchdog = self._services.watchdog
+        if watchdog is None:
+            await self._application(scope, exchange.receive, exchange.send)
+            return
+        exchange.timed = True
+        watchdog.began(exchange)
+        try:
+            await self._application(scope, exchange.receive, exchange.send)
+        finally:
+            watchdog.ended(exchange)
+
+
+class Exchange:
+    """One request and what is sent in answer to it."""
+
+    def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.receive = receive
+        self._services = services
+        self._send = send
+        self._status = 0
+        self._size = 0
+        self.timed = False
+        """The watchdog has been told that it began, and not yet that it is answered."""
+        self._late = False
+        """The watchdog has answered, or is about to: what the application sends is dropped."""
+        self._loop = asyncio.get_running_loop()
+        self._request_id = ""
+        self._started_ns = 0
+        if services.access_log is not None:
+            self._started_ns = time.monotonic_ns()
+            self._take_request_id()
+
+    async def send(self, message: Message) -> None:
+        """What the application sends by."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._size += len(message.get("body", b""))
+        elif kind == "http.response.start":
+            if not self._begin_answer():
+                return
+            self._status = message["status"]
+            if self._request_id:
+                message = self._with_request_id(message)
+        elif kind == "websocket.accept":
+            self._status = 101
+        elif kind == "websocket.close" and not self._status:
+            self._status = 403
+        if not self._late:
+            await self._send(message)
+
+    def close(self) -> None:
+        """Write the line of the access log."""
+        access_log = self._services.access_log
+        if access_log is None:
+            return
+        scope = self.scope
+        headers = {name: value for name, value in scope["headers"] if name in (b"referer", b"user-agent")}
+        first = access_log.add(
+            Access(
+                peer=_peer_of(scope),
+                method=scope.get("method", "GET"),
+                target=_target_of(scope).decode("latin-1"),
+                protocol=f"HTTP/{scope['http_version']}",
+                status=self._status,
+                size=self._size,
+                duration_ns=time.monotonic_ns() - self._started_ns,
+                referer=headers.get(b"referer", b"").decode("latin-1"),
+                user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+                request_id=self._request_id,
+            )
+        )
+        if first:
+            self._loop.call_soon(access_log.flush)
+
+    # What the watchdog calls.
+
+    def describe_request(self) -> str:
+        """Return the request line, and who sent it."""
+        line = f"{self.scope['method']} {_target_of(self.scope).decode('latin-1')}"
+        return f"{escaped(line)} from {_peer_of(self.scope) or 'a local process'}"
+
+    def answer_late(self) -> bool:
+        """Answer 504; nothing was sent, or the watchdog would not have got the request."""
+        self._late, self._status = True, 504
+        return answer_late(self._loop, self.receive, self._send)
+
+    def _begin_answer(self) -> bool:
+        """Return whether the answer may begin; from then on the application may take as long as it likes."""
+        watchdog = self._services.watchdog
+        if self.timed and watchdog is not None:
+            self.timed = False
+            self._late = not watchdog.ended(self)
+        return not self._late
+
+    def _take_request_id(self) -> None:
+        scope, services = self.scope, self._services
+        given = None
+        others = []
+        for header in scope["headers"]:
+            if header[0] == _HEADER:
+                given = header[1].decode("latin-1")
+            else:
+                others.append(header)
+        if given is not None:
+            peer = peer_of(self.receive)
+            if not services.trusted.trusts(_peer_of(scope) if peer is None else peer):
+                given = None
+        self._request_id = services.request_ids.of_request(given)
+        scope["headers"] = [*others, (_HEADER, self._request_id.encode())]
+
+    def _with_request_id(self, message: Message) -> Message:
+        headers = list(message.get("headers", ()))
+        if any(bytes(name).lower() == _HEADER for name, _ in headers):
+            return message
+        return {**message, "headers": [*headers, (_HEADER, self._request_id.encode())]}
+
+
+def _peer_of(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _target_of(scope: Scope) -> bytes:
+    target: bytes = scope["raw_path"]
+    query: bytes = scope["query_string"]
+    return target + b"?" + query if query else target

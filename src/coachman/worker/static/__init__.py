@@ -1,0 +1,1 @@
+"""Static files: found below their folders and answered without the application."""

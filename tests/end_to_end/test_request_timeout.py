@@ -1,0 +1,110 @@
+"""`--request-timeout`: an application that is slow or stuck."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .applications import ONE_PROCESS, write_application
+from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
+from .raw_client import RawClient
+
+APPLICATION = (
+    WAIT_AT_GATE,
+    """
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/stuck":
+            get_stuck()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [str(os.getpid()).encode()]
+
+    def get_stuck():
+        wait_at_gate()
+    """,
+)
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_stuck_request_is_answered_explained_and_its_worker_replaced(tmp_path: Path, threads: str) -> None:
+    write_application(tmp_path, *APPLICATION)
+    options = ("--threads", threads, "--request-timeout", "0.3", "--drain-timeout", "0.2")
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(".", *ONE_PROCESS, *options, folder=tmp_path, environment=gate.environment) as server,
+    ):
+        (pid,) = server.ready_workers(1)
+        with RawClient(server.url) as client:
+            client.get("/stuck?a=b")
+            gate.wait_for_arrival()
+            answer = client.answer()
+            assert answer.status == 504
+            assert answer.headers["connection"] == "close"
+            assert client.read_to_end() == b""
+        server.wait_for_output(rf"worker 1 \(pid {pid}\): GET /stuck\?a=b from 127\.0\.0\.1 has been in the")
+        server.wait_for_output(
+            rf"App {pid} stacks: Thread 0x\w+ \(.*, in GET /stuck\?a=b from 127\.0\.0\.1\):"
+        )
+        server.wait_for_output(rf'App {pid} stacks:   File ".*wsgi\.py", line \d+, in get_stuck')
+        replacement = server.wait_for_output(r"worker 2 \(pid (\d+)\) is ready")[1]
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with .* it had to give up GET /stuck\?a=b")
+        with RawClient(server.url) as client:
+            client.get("/")
+            assert client.answer().body.decode() == replacement != str(pid)
+
+
+def test_what_is_in_hand_beside_a_stuck_request_is_finished(tmp_path: Path) -> None:
+    write_application(
+        tmp_path,
+        *APPLICATION,
+        """
+        import threading
+        entered = threading.Event()
+        plain = application
+
+        def application(environ, start_response):
+            if environ["PATH_INFO"] == "/beside":
+                entered.wait()  # until the stuck one is there
+                body = plain(environ, start_response)
+                return [b"done"]
+            if environ["PATH_INFO"] == "/stuck":
+                entered.set()
+            return plain(environ, start_response)
+        """,
+    )
+    options = ("--threads", "2", "--request-timeout", "1", "--drain-timeout", "5")
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(".", *ONE_PROCESS, *options, folder=tmp_path, environment=gate.environment) as server,
+        RawClient(server.url) as beside,
+        RawClient(server.url) as stuck,
+    ):
+        beside.get("/beside")
+        stuck.get("/stuck")
+        assert stuck.answer().status == 504
+        assert beside.answer().body == b"done"
+
+
+def test_a_client_that_leaves_a_stream_ends_it(tmp_path: Path) -> None:
+    write_application(
+        tmp_path,
+        """
+        class Stream:
+            def __iter__(self):
+                while True:
+                    yield b"x" * 65536
+
+            def close(self):
+                print("the stream was closed", flush=True)
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return Stream()
+        """,
+    )
+    with CoachmanServe(".", *ONE_PROCESS, folder=tmp_path) as server:
+        with RawClient(server.url) as client:
+            client.get("/")
+            assert client.sock.recv(1) == b"H"
+        server.wait_for_output("the stream was closed")
