@@ -28,11 +28,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Served:
     """An engine that runs in a thread, and its clients."""
 
-    def __init__(self, application: Any, bounds: Bounds, *, lifespan: bool) -> None:
+    def __init__(self, application: Any, config: WorkerConfig, *, lifespan: bool) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         self._address = listener.getsockname()
-        self.engine = AsgiEngine(application, WorkerConfig(bounds=bounds))
+        self.engine = AsgiEngine(application, config)
         if lifespan:
             self.engine.prepare()
         self.engine.add_listener(listener)
@@ -47,11 +47,18 @@ class Served:
         self._clients.append(client := socket.create_connection(self._address, TIMEOUT))
         return client
 
-    def connect_websocket(self, path: str = "/") -> ClientConnection:
+    def connect_websocket(self, path: str = "/", headers: dict[str, str] | None = None) -> ClientConnection:
         """Return an open WebSocket, which is closed at the end."""
         host, port = self._address
         url = f"ws://{host}:{port}{path}"
-        connecting = connect(url, sock=self.connect(), open_timeout=TIMEOUT, ping_interval=None, proxy=None)
+        connecting = connect(
+            url,
+            sock=self.connect(),
+            additional_headers=headers,
+            open_timeout=TIMEOUT,
+            ping_interval=None,
+            proxy=None,
+        )
         return self._on_end.enter_context(connecting)
 
     def drain(self, seconds: float = TIMEOUT) -> None:
@@ -75,9 +82,13 @@ class Served:
 
 
 @contextmanager
-def served(application: Any, bounds: Bounds = UNCHANGED, *, lifespan: bool = False) -> Iterator[Served]:
+def served(
+    application: Any, config: WorkerConfig | Bounds = UNCHANGED, *, lifespan: bool = False
+) -> Iterator[Served]:
     """Serve `application`, with its lifespan startup or without, and drain at the end."""
-    serving = Served(application, bounds, lifespan=lifespan)
+    if isinstance(config, Bounds):
+        config = WorkerConfig(bounds=config)
+    serving = Served(application, config, lifespan=lifespan)
     try:
         yield serving
     finally:

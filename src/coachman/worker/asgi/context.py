@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from sys import maxsize
 from typing import Any, Protocol
 
 from coachman.config.model import WorkerConfig
+from coachman.protocol.http.forwarded import ForwardedReader
+from coachman.protocol.http.head import HeadBounds
+from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.worker.asgi.board import Board
 from coachman.worker.asgi.deadlines import Deadlines
 from coachman.worker.asgi.lifespan import Application
@@ -49,6 +53,13 @@ class Context:
     ) -> None:
         self.application = application
         self.bounds = bounds = config.bounds
+        self.head_bounds = HeadBounds(
+            bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
+        )
+        self.trusted = TrustedPeers(config.trusted_proxies)
+        self.forwarded = ForwardedReader(self.trusted)
+        self.proxy_protocol = config.proxy_protocol
+        """Whether every connection begins with the PROXY protocol."""
         self.loop = loop
         self.board = Board()
         self.draining = False

@@ -12,16 +12,21 @@ import os
 import socket
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from coachman.protocol.http.head import FieldBlock
+from coachman.protocol.http.refusal import BadRequest, malformed
+from coachman.protocol.http.target import check_target, split_target
+from coachman.protocol.proxy_protocol import read_proxy_header
 from coachman.worker.asgi.context import Client, Context
 from coachman.worker.asgi.cycle import Cycle
 from coachman.worker.asgi.deadlines import Deadlines
-from coachman.worker.asgi.refusal import Refusal, refusal_response
+from coachman.worker.asgi.head_check import HeadCheck, apply_origin, set_host
+from coachman.worker.asgi.refusal import refusal_response
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
 from coachman.worker.asgi.wording import frames_of, line_of
@@ -41,9 +46,11 @@ class HttpConnection(HttpToolsProtocol):
         self._requests = served
         self._receiving = False
         """Something of a request has come, and not all of it."""
+        self._introduction = b"" if context.proxy_protocol and not served else None
+        """What has come of the PROXY protocol's header, while it is waited for."""
         self._in_head = False
         self._head_size = 0
-        """Bytes of an incomplete head that earlier reads brought."""
+        """Bytes that reads have brought of a head, or behind one without bringing any of its body."""
         self._read_size = 0
         """Bytes of the present read."""
         self._body_size = 0
@@ -55,7 +62,7 @@ class HttpConnection(HttpToolsProtocol):
         """The request whose response is due."""
         self._deadlines: Deadlines[Client] | None = None
         """Those in which the connection waits for its peer to send something."""
-        self._refusal: Refusal | None = None
+        self._refusal: BadRequest | None = None
         """The answer to what will not be served; it follows the responses that are still due."""
         self._unsent = 0
         """Bytes that the peer had not taken when they were last looked at."""
@@ -64,6 +71,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._head_check = HeadCheck(self._context, self.client[0] if self.client else "")
         self._context.opened(self)
         self._wait_in(self._context.heads)
 
@@ -78,15 +86,18 @@ class HttpConnection(HttpToolsProtocol):
         if self._refusal is not None:
             return
         self._read_size = len(data)
+        requests, body_size = self._requests, self._body_size
         rest: bytes | None = data
         try:
+            if self._introduction is not None:
+                rest = self._take_introduction(data) or None
             while rest is not None:
                 rest = self._feed(rest)
             if self._upgraded:
                 return
-            if self._in_head:
-                self._bound_unfinished_head()
-        except Refusal as refusal:
+            if self._receiving and self._requests == requests:
+                self._bound_unfinished(productive=self._body_size > body_size)
+        except BadRequest as refusal:
             self._refuse(refusal)
             return
         if not self._receiving:
@@ -94,7 +105,7 @@ class HttpConnection(HttpToolsProtocol):
         elif self._in_head:
             if self._deadlines is not self._context.heads:
                 self._wait_in(self._context.heads)
-        else:
+        elif self._body_size > body_size or self._deadlines is not self._context.bodies:
             self._wait_in(self._context.bodies)
 
     def pause_writing(self) -> None:
@@ -116,35 +127,29 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin the request: what uvicorn does, with our bounds before, and with a cycle of ours."""
-        parser, context, scope = self.parser, self._context, self.scope
-        method, version = parser.get_method(), parser.get_http_version()
-        self._check_head()
-        if parser.should_upgrade() and not self._is_handshake(method):
+        parser, context = self.parser, self._context
+        method, version = parser.get_method().decode("ascii"), parser.get_http_version()
+        fields = self._checked_fields(method, version)
+        upgrades = parser.should_upgrade()
+        if upgrades and self._get_upgrade() != b"websocket":
             self._declined, self._in_head = True, False
             return
-        url = self.url if self.url[:1] == b"/" else self._in_origin_form(method)
-        raw_path, _, query = url.partition(b"?")
-        path = raw_path.decode("ascii")
-        scope["method"] = method.decode("ascii")
-        scope["http_version"] = version
-        scope["path"] = unquote(path) if "%" in path else path
-        scope["raw_path"] = raw_path
-        scope["query_string"] = query
-        if parser.should_upgrade():
+        self._complete_scope(method, version, fields)
+        if upgrades:
             if self._running is not None or self.pipeline:
-                raise Refusal("400 Bad Request", "a WebSocket behind a request that is not answered yet")
+                raise BadRequest("400 Bad Request", "a WebSocket behind a request that is not answered yet")
             return
         self._in_head = False
+        self._head_size = self._body_size = 0
         self._requests += 1
         last = self._requests == context.bounds.requests_per_connection
         self.cycle = cycle = Cycle(
-            scope,
+            self.scope,
             self.transport,
             self.flow,
             date=self._state.date_line(),
-            expect_100_continue=self.expect_100_continue and version != "1.0",
-            keep_alive=parser.should_keep_alive()
-            and not (last or (context.draining and context.hand_over is None)),
+            expect_100_continue=fields.expects_continue,
+            keep_alive=fields.keep_alive and not (last or (context.draining and context.hand_over is None)),
             on_response=self.on_response_complete,
         )
         if self._running is None:
@@ -157,11 +162,10 @@ class HttpConnection(HttpToolsProtocol):
         if self._declined:
             return
         super().on_body(body)
+        self._body_size += len(body)
         limit = self._context.bounds.body_size
-        if limit:
-            self._body_size += len(body)
-            if self._body_size > limit:
-                raise Refusal("413 Content Too Large", f"over {limit} bytes of body")
+        if limit and self._body_size > limit:
+            raise BadRequest("413 Content Too Large", f"over {limit} bytes of body")
 
     def on_message_complete(self) -> None:
         if self._declined or self.parser.should_upgrade():
@@ -194,7 +198,10 @@ class HttpConnection(HttpToolsProtocol):
         """Give the transport to a WebSocket; nothing happens here any more."""
         self._upgraded = True
         self._context.closed(self)
-        self.ws_protocol_class = partial(WebSocketConnection, self._context)  # type: ignore[assignment]
+        scope = self.scope
+        self.ws_protocol_class = partial(  # type: ignore[assignment]
+            WebSocketConnection, self._context, scope["client"], scope["scheme"] == "https"
+        )
         super().handle_websocket_upgrade()
 
     # Serving a request.
@@ -242,37 +249,63 @@ class HttpConnection(HttpToolsProtocol):
 
     # Refusing one.
 
-    def _check_head(self) -> None:
-        """Raise `Refusal` where the head is not one that may be served."""
+    def _checked_fields(self, method: str, version: str) -> FieldBlock:
+        """Return what the fields of the head say; raise `BadRequest` where it must not be served."""
         bounds = self._context.bounds
+        if version not in ("1.1", "1.0"):
+            raise BadRequest("505 HTTP Version Not Supported", f"HTTP/{version}")
         if bounds.request_line and len(self.url) > bounds.request_line:
-            raise Refusal("414 URI Too Long", f"over {bounds.request_line} bytes of request line")
-        if bounds.header_count and len(self.headers) > bounds.header_count:
-            raise Refusal("431 Request Header Fields Too Large", f"over {bounds.header_count} headers")
+            raise BadRequest("414 URI Too Long", f"over {bounds.request_line} bytes of request line")
         limit = bounds.header_size
         # The sum is made only where the reads that brought the head would have had room for too much.
         if limit and self._head_size + self._read_size > limit:
             size = sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > limit:
-                raise Refusal("431 Request Header Fields Too Large", f"over {limit} bytes of headers")
-        self._body_size = 0
-        if bounds.body_size:
-            for name, value in self.headers:
-                if name == b"content-length" and value.isdigit() and int(value) > bounds.body_size:
-                    raise Refusal("413 Content Too Large", f"over {bounds.body_size} bytes of body")
+                raise BadRequest("431 Request Header Fields Too Large", f"over {limit} bytes of headers")
+        if self.url[:1] != b"/" or method == "CONNECT":
+            check_target(method, self.url.decode("latin-1"))
+        if b"#" in self.url:
+            raise malformed("there is a fragment in the target", self.url.decode("latin-1"))
+        fields = self._head_check.read(self.headers, version)
+        if bounds.body_size and fields.length > bounds.body_size:
+            raise BadRequest("413 Content Too Large", f"over {bounds.body_size} bytes of body")
+        return fields
 
-    def _bound_unfinished_head(self) -> None:
+    def _complete_scope(self, method: str, version: str, fields: FieldBlock) -> None:
+        """Put into the scope what the head says."""
+        scope: Any = self.scope
+        scope["method"], scope["http_version"] = method, version
+        raw_path, _, query = self.url.partition(b"?")
+        if raw_path[:1] != b"/":
+            target = split_target(self.url.decode("latin-1"))
+            raw_path, query = (target.path or "*").encode("latin-1"), target.query.encode("latin-1")
+            if target.authority is not None:
+                set_host(target.authority, scope)  # it overrules the field (RFC 9112, 3.2.2)
+        path = raw_path.decode("latin-1")
+        # Percent-encoded or not, the bytes are those of UTF-8.
+        scope["path"] = path if path.isascii() and "%" not in path else unquote_to_text(raw_path)
+        scope["raw_path"], scope["query_string"] = raw_path, query
+        origin = self._head_check.origin(fields)
+        if origin is not None:
+            apply_origin(origin, scope)
+
+    def _bound_unfinished(self, *, productive: bool) -> None:
+        """Bound what a read has brought that belongs to one request alone, and does not complete it.
+
+        `productive`: something of a body was in it. What else there is of a body, extensions of chunks and
+        trailers, is bounded as a head is.
+        """
         bounds = self._context.bounds
-        if bounds.request_line and len(self.url) > bounds.request_line:
-            raise Refusal("414 URI Too Long", f"over {bounds.request_line} bytes of request line")
-        # The present read may be mostly the end of another request: it counts once there is a further one.
+        if self._in_head and bounds.request_line and len(self.url) > bounds.request_line:
+            raise BadRequest("414 URI Too Long", f"over {bounds.request_line} bytes of request line")
+        self._head_size = 0 if productive else self._head_size + self._read_size
         if bounds.header_size and self._head_size > bounds.header_size:
-            raise Refusal(
-                "431 Request Header Fields Too Large", f"over {bounds.header_size} bytes of headers"
+            raise BadRequest(
+                "431 Request Header Fields Too Large",
+                f"over {bounds.header_size} bytes of headers, trailers or chunk extensions",
             )
-        self._head_size += self._read_size
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, refusal: BadRequest) -> None:
         """Answer with `refusal`, once the responses that are due before have been sent."""
         self._refusal = refusal
         self._wait_in(None)
@@ -295,7 +328,7 @@ class HttpConnection(HttpToolsProtocol):
         if running is None:
             self._answer(refusal)
 
-    def _answer(self, refusal: Refusal) -> None:
+    def _answer(self, refusal: BadRequest) -> None:
         self.transport.write(refusal_response(refusal.status))
         # To close with something unread would have the kernel reset the connection, and the answer might
         # never be read: what still comes is thrown away for a moment.
@@ -326,7 +359,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_late_head(self) -> None:
         """Close; with an answer where something of a request has come."""
         if self._receiving:
-            self._refuse(Refusal("408 Request Timeout", "its head did not come in time"))
+            self._refuse(BadRequest("408 Request Timeout", "its head did not come in time"))
         else:
             self.transport.close()
 
@@ -335,7 +368,7 @@ class HttpConnection(HttpToolsProtocol):
         if self.flow.read_paused:
             self._context.bodies.watch(self)
         else:
-            self._refuse(Refusal("408 Request Timeout", "its body made no progress"))
+            self._refuse(BadRequest("408 Request Timeout", "its body made no progress"))
 
     def on_late_request(self) -> None:
         """Close."""
@@ -400,13 +433,11 @@ class HttpConnection(HttpToolsProtocol):
             self.handle_websocket_upgrade()
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
-            if isinstance(cause, Refusal):
+            if isinstance(cause, BadRequest):
                 raise cause from None
-            if isinstance(cause, UnicodeError):
-                raise Refusal("400 Bad Request", f"a request target that is none: {self.url!r}") from None
             raise
         except httptools.HttpParserError as error:
-            raise Refusal("400 Bad Request", str(error)) from None
+            raise BadRequest("400 Bad Request", str(error)) from None
         return None
 
     def _without_offer(self, rest: bytes) -> bytes:
@@ -423,25 +454,32 @@ class HttpConnection(HttpToolsProtocol):
         self._read_size = 0  # it was counted before
         return b"\r\n".join(head) + b"\r\n\r\n" + rest
 
-    def _is_handshake(self, method: bytes) -> bool:
-        """Return whether the offered protocol is that of WebSockets, the one that is spoken here."""
-        if method == b"CONNECT":
-            raise Refusal("501 Not Implemented", "CONNECT is not served here")
-        return self._get_upgrade() == b"websocket"
-
-    def _in_origin_form(self, method: bytes) -> bytes:
-        """Return path and query of a target in absolute form; `*` stays (RFC 9112, 3.2)."""
-        scheme, separator, rest = self.url.partition(b"://")
-        if separator and scheme.lower() in (b"http", b"https"):
-            slash = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
-            path = rest[slash:]
-            return path if path.startswith(b"/") else b"/" + path
-        if self.url == b"*" and method == b"OPTIONS":
-            return self.url
-        raise Refusal("400 Bad Request", f"a request target that is none: {self.url!r}")
+    def _take_introduction(self, data: bytes) -> bytes:
+        """Let a proxy say who the client is, before the first request; return what follows that."""
+        assert self._introduction is not None
+        if not self._head_check.trusted:
+            raise BadRequest("400 Bad Request", "it is no trusted proxy, and the PROXY protocol is expected")
+        data = self._introduction + data
+        header = read_proxy_header(data)
+        if header is None:
+            self._introduction = data
+            return b""
+        self._introduction = None
+        if header.source is not None:
+            self.client = (header.source.address, int(header.source.port or 0))
+        if header.destination is not None and header.destination.address:
+            self.server = (header.destination.address, int(header.destination.port))
+        if header.tls:
+            self.scheme = "https"
+        return data[header.size :]
 
     def _describe_peer(self) -> str:
         return self.client[0] if self.client else "a local process"
+
+
+def unquote_to_text(path: bytes) -> str:
+    """Return a path as ASGI has it: decoded, of UTF-8."""
+    return unquote_to_bytes(path).decode("utf-8", "replace")
 
 
 def _has_unread(sock: socket.socket) -> bool:

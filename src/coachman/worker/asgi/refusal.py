@@ -1,16 +1,8 @@
-"""Requests that are not served, and the answer to them."""
+"""The answer to a request that is not served."""
 
 from __future__ import annotations
 
 from coachman.worker.wsgi.response import date_line
-
-
-class Refusal(Exception):
-    """A request is not served; `status` is the answer, the message says why."""
-
-    def __init__(self, status: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
 
 
 def refusal_response(status: str) -> bytes:

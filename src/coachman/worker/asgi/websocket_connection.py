@@ -21,14 +21,25 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     """The server's end of one WebSocket; it takes the transport over from the HTTP connection."""
 
     def __init__(
-        self, context: Context, config: Config, server_state: ServerState, app_state: dict[str, Any]
+        self,
+        context: Context,
+        client: tuple[str, int] | None,
+        secure: bool,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
     ) -> None:
+        """`client`, and whether the connection is `secure`, are as proxies have said, where one did."""
         super().__init__(config, server_state, app_state, _loop=context.loop)
         self._context = context
+        self._client = client
+        self._secure = secure
         self._unsent = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self.client = self._client
+        self.scheme = "wss" if self._secure else "ws"
         self._context.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
