@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from coachman.config.model import Bounds
+from coachman.config.model import Bounds, WorkerConfig
 
 from .asgi_serving import (
     TIMEOUT,
@@ -160,3 +160,25 @@ def test_who_is_refused_can_read_why_while_still_sending() -> None:
         for _ in range(10):
             client.sendall(b"x" * 100_000)
         assert receive_all(client).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("beginning", [b"\r\n", b"PROXY TCP4 "], ids=["empty line", "PROXY header"])
+def test_what_is_no_request_yet_does_not_stop_the_clock(beginning: bytes) -> None:
+    proxied = beginning.startswith(b"PROXY")
+    config = WorkerConfig(bounds=Bounds(header_timeout=SHORT), proxy_protocol=proxied)
+    with served(echo, config) as serving:
+        client = serving.connect()
+        client.sendall(beginning)
+        assert receive_all(client) == b""
+
+
+def test_a_body_that_outlasts_its_response_leads_to_the_next_request_in_time() -> None:
+    async def hasty(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send)
+
+    with served(hasty, Bounds(keep_alive_timeout=SHORT)) as serving:
+        client = serving.connect()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+        assert receive_response(client)[1] == b"ok"
+        client.sendall(b"bc")
+        assert receive_all(client) == b""
