@@ -9,8 +9,8 @@ import click
 
 from coachman.version import VERSION
 
-COMMANDS: Final = ("check", "serve", "spawn")
-"""Each is a `click.Command` of this name in a module of this name."""
+COMMANDS: Final = ("check", "serve", "spawn", "systemd-unit")
+"""Each is a `click.Command` in a module, both of this name, with "_" for "-"."""
 
 
 class LazyGroup(click.Group):
@@ -24,7 +24,8 @@ class LazyGroup(click.Group):
         """Import a command; None: there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(import_module(f"coachman.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"coachman.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 

@@ -11,11 +11,21 @@ import click
 from coachman.cli.options import values_given, with_options
 from coachman.config.application_location import locate_application
 from coachman.config.building import application_config, supervisor_config
+from coachman.config.model import SupervisorConfig
 from coachman.config.settings import APPLICATION_SETTINGS, SUPERVISOR_SETTINGS
 from coachman.errors import ApplicationError
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.failures.failure_text import summary
 from coachman.supervisor.supervisor import serve as serve_until_stopped
+
+
+def configuration(application: str, **given: Any) -> SupervisorConfig:
+    """Return the configuration from what `serve` was given."""
+    location = locate_application(application, Path.cwd())
+    return supervisor_config(
+        (application_config(location, values_given(APPLICATION_SETTINGS, given)),),
+        values_given(SUPERVISOR_SETTINGS, given),
+    )
 
 
 @click.command()
@@ -28,11 +38,7 @@ def serve(application: str, **given: Any) -> None:
     APP is MODULE:ATTRIBUTE, a file, or a folder with a passenger_wsgi.py or wsgi.py in it; the attribute is
     "application" where none is named. Without APP, the current folder is served.
     """
-    location = locate_application(application, Path.cwd())
-    config = supervisor_config(
-        (application_config(location, values_given(APPLICATION_SETTINGS, given)),),
-        values_given(SUPERVISOR_SETTINGS, given),
-    )
+    config = configuration(application, **given)
     try:
         asyncio.run(serve_until_stopped(config))
     except StartFailed as error:

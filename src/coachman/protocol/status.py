@@ -47,6 +47,19 @@ class RestartStatus(msgspec.Struct, frozen=True, kw_only=True):
     took: float | None = None
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an application is: what can be said without looking at a process or at the scoreboard."""
+
+    name: str
+    ready: int
+    """Workers that take requests."""
+    processes: str
+    generation: int
+    last_restart: RestartStatus | None = None
+    problem: str = ""
+    """As that of `ApplicationStatus`."""
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over all workers that there have ever been."""
 
@@ -86,6 +99,8 @@ class ApplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_restart: RestartStatus | None = None
     problem: str = ""
     """Why it does not serve as it should, for people; "" where it does."""
+    memory: int | None = None
+    """Bytes of proportional set size of its workers and preloaders together; None where it is not known."""
     totals: Totals = Totals()
 
     @property
@@ -106,3 +121,6 @@ class SupervisorStatus(msgspec.Struct, frozen=True, kw_only=True):
     log_lines: int = 0
     """Lines of the log since the start."""
     lost_log_lines: int = 0
+    memory: int | None = None
+    """Of the supervisor alone, as `WorkerStatus` has it."""
+    cpu_seconds: float | None = None

@@ -11,13 +11,15 @@ class Unwritten:
     counted.
     """
 
-    __slots__ = ("bytes", "lines", "rest_of_line")
+    __slots__ = ("bytes", "lines", "rest_of_line", "total")
 
     def __init__(self) -> None:
         self.rest_of_line = b""
         """What is missing of the line that was written last."""
         self.lines = 0
         self.bytes = 0
+        self.total = 0
+        """Lines that were ever counted, spoken of or not."""
 
     @property
     def nothing(self) -> bool:
@@ -30,8 +32,7 @@ class Unwritten:
         if written and data[written - 1] != ord("\n"):
             end = data.index(b"\n", written) + 1
             self.rest_of_line = data[written:end]
-        self.lines += data.count(b"\n", end)
-        self.bytes += len(data) - end
+        self._count(data.count(b"\n", end), len(data) - end)
 
     def continue_line(self, written: int) -> None:
         """Take in that the first `written` bytes of `rest_of_line` have been written."""
@@ -40,13 +41,17 @@ class Unwritten:
     def give_up_line(self) -> None:
         """Give up the rest of the line: the file that it was begun in is not written to any more."""
         if self.rest_of_line:
-            self.lines += 1
-            self.bytes += len(self.rest_of_line)
+            self._count(1, len(self.rest_of_line))
             self.rest_of_line = b""
 
     def said(self) -> None:
         """Start counting anew: how much is missing has been said in the log."""
         self.lines = self.bytes = 0
+
+    def _count(self, lines: int, size: int) -> None:
+        self.lines += lines
+        self.total += lines
+        self.bytes += size
 
     def __str__(self) -> str:
         return f"{self.lines} line{'' if self.lines == 1 else 's'} ({self.bytes} bytes)"

@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 from coachman.config.model import SupervisorConfig
+from coachman.supervisor.activation import adopt_passed_sockets
 from coachman.supervisor.application.application import Application
+from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.log.log import Log
+from coachman.supervisor.metrics_server import MetricsServer
+from coachman.supervisor.overview import Overview
+from coachman.supervisor.service_manager import ServiceManager, take_service_environment
 from coachman.supervisor.strays import Strays
+from coachman.supervisor.undertaker.undertaker import Undertaker
 from coachman.unix.adoption import become_subreaper
 from coachman.unix.allocation import keep_freed_memory
+from coachman.unix.pid_file import pid_file
 from coachman.unix.signals import signal_name
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,11 +28,12 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 async def serve(config: SupervisorConfig) -> None:
     """Serve the applications until SIGINT or SIGTERM; a second one gives up what is in hand.
 
-    Raises `ConfigurationError` where an address or the log file cannot be used, `StartFailed` where the first
-    worker of an application does not become ready. Whatever happens, no process and no socket file is left
-    when it returns.
+    Raises `ConfigurationError` where an address, the log file or the pid file cannot be used, `StartFailed`
+    where the first worker of an application does not become ready. Whatever happens, no process and no socket
+    file is left when it returns.
     """
-    with ExitStack() as on_end:
+    async with AsyncExitStack() as on_end:
+        service = take_service_environment()
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
         keep_freed_memory()  # of what passes through the log
@@ -34,11 +42,24 @@ async def serve(config: SupervisorConfig) -> None:
         log = Log(config.log_file, config.log_format, config.log_level)
         on_end.callback(log.close)
         asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, log.reopen)
-        applications = []
-        for application_config in config.applications:
-            applications.append(application := Application(application_config, log))
+        if config.pid_file is not None:
+            on_end.enter_context(pid_file(config.pid_file))
+        applications: list[Application] = []
+        overview = Overview(applications, log)
+        manager = ServiceManager(service, config.applications, overview.progress, log.note)
+        on_end.callback(manager.close)
+        passed = adopt_passed_sockets(service.descriptors, config.applications)
+        for each in config.applications:
+            application = Application(each, log, passed=passed.get(each.title, ()), on_change=manager.refresh)
+            applications.append(application)
             on_end.callback(application.close)
-        strays = Strays(lambda: _pids(applications), log)
+        if config.metrics is not None:
+            metrics = MetricsServer(config.metrics, overview, log.note)
+            on_end.push_async_callback(metrics.close)
+            log.announce(f"metrics at {metrics.url}/metrics")
+        undertaker = Undertaker([application.estate for application in applications], log.note)
+        on_end.callback(undertaker.close)
+        strays = Strays(lambda: _pids([*applications, undertaker]), log)
         on_end.callback(strays.close)
         stop = StopSignals(applications, log)
         on_end.callback(stop.close)
@@ -56,8 +77,14 @@ async def serve(config: SupervisorConfig) -> None:
             await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
             if not stopped.done():
                 starting.result()
+                overview.state = "serving"
                 await stopped
+        except StartFailed as error:
+            manager.failed(error.failure.headline)
+            raise
         finally:
+            overview.state = "stopping"
+            manager.stopping()
             stopped.cancel()
             starting.cancel()
             await asyncio.wait([starting])
@@ -120,11 +147,11 @@ class StopSignals:
             self._asked.set()
 
 
-def _pids(applications: Sequence[Application]) -> set[int] | None:
+def _pids(owners: Sequence[Application | Undertaker]) -> set[int] | None:
     """Return every process that somebody looks after; None while there may be one more."""
     found: set[int] = set()
-    for application in applications:
-        pids = application.pids()
+    for owner in owners:
+        pids = owner.pids()
         if pids is None:
             return None
         found |= pids

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from pathlib import Path
 
 from coachman.config.addresses import Address, TcpAddress, UnixAddress
 from coachman.errors import ConfigurationError
@@ -21,10 +22,12 @@ class Listener:
     It owns the socket and, where it made one, the socket file: `close` releases both.
     """
 
-    def __init__(self, sock: socket.socket, address: Address) -> None:
+    def __init__(self, sock: socket.socket, address: Address, *, adopted: bool = False) -> None:
         self.sock = sock
         self.address = address
-        self._file = _identity(address)
+        self.adopted = adopted
+        """Another program has bound it, and goes on with it after us."""
+        self._file = None if adopted else _identity(address)
 
     @classmethod
     def bind(cls, address: Address) -> Listener:
@@ -43,6 +46,29 @@ class Listener:
             return cls._listen(family, target, address)
         except OSError as error:
             raise ConfigurationError(f"cannot listen on {address}: {_explain(error, address)}") from error
+
+    @classmethod
+    def adopt(cls, fd: int) -> Listener:
+        """Take over a socket that another program has bound and made listen, as service managers do.
+
+        Its socket file, where it has one, stays that program's. Raises `ConfigurationError` where `fd` is not
+        a listening stream socket with an address that can be told to others: it may be one of ours by
+        mistake, and is left alone.
+        """
+        try:
+            sock = socket.socket(fileno=fd)
+        except OSError as error:
+            raise ConfigurationError(f"descriptor {fd} is no socket: {error.strerror}") from error
+        try:
+            address = _listening_address(sock)
+            sock.set_inheritable(False)
+            sock.setblocking(False)
+            if isinstance(address, TcpAddress):
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            sock.detach()
+            raise
+        return cls(sock, address, adopted=True)
 
     @classmethod
     def _listen(
@@ -69,9 +95,28 @@ class Listener:
     def close(self) -> None:
         """Stop listening in this process; remove the socket file, unless another server has replaced it."""
         self.sock.close()
-        if isinstance(self.address, UnixAddress) and self._file == _identity(self.address):
+        ours = self._file is not None and self._file == _identity(self.address)
+        if ours and isinstance(self.address, UnixAddress):
             with suppress(FileNotFoundError):
                 self.address.path.unlink()
+
+
+def _listening_address(sock: socket.socket) -> Address:
+    """Return where `sock` listens; raise `ConfigurationError` where it does not."""
+    problem = ""
+    if sock.type != socket.SOCK_STREAM:
+        problem = f"a {sock.type.name} socket; only stream sockets can be served"
+    elif not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        problem = "a socket that does not listen; one connection for each process (Accept=yes) is not served"
+    elif sock.family in (socket.AF_INET, socket.AF_INET6):
+        return TcpAddress(*sock.getsockname()[:2])
+    elif sock.family != socket.AF_UNIX:
+        problem = "neither an IP nor a unix socket"
+    elif not (isinstance(path := sock.getsockname(), str) and path.startswith("/")):
+        problem = f"a unix socket without a path ({path!r}); give it one"
+    else:
+        return UnixAddress(Path(path))
+    raise ConfigurationError(f"descriptor {sock.fileno()} is {problem}")
 
 
 def _identity(address: Address) -> tuple[int, int] | None:

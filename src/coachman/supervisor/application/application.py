@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import ceil
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
+from coachman.policy.lifecycle import State
 from coachman.protocol.refusal import refusal
-from coachman.protocol.status import ApplicationStatus, RestartStatus
+from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
+from coachman.supervisor.activation import addresses_to_bind
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.pool import Pool
@@ -22,9 +25,11 @@ from coachman.supervisor.application.worker_status import worker_status
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
-from coachman.supervisor.process.application_process import first_of
+from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
 from coachman.supervisor.process.spawner import Account
+from coachman.supervisor.undertaker.undertaker import Estate
 from coachman.unix.identity import find_identity
+from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
@@ -38,7 +43,19 @@ class Application:
     Raises `ConfigurationError` where an address cannot be listened at, or its user is not known.
     """
 
-    def __init__(self, config: ApplicationConfig, log: Log) -> None:
+    def __init__(
+        self,
+        config: ApplicationConfig,
+        log: Log,
+        *,
+        passed: Sequence[Listener] = (),
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Listen at its addresses, and with the listeners that were `passed`, which it owns from now on.
+
+        `on_change` is called when `progress` may have changed.
+        """
+        self._report_change = on_change
         self.config = config
         self.name = config.title
         self.processes = config.scaling.processes
@@ -51,19 +68,32 @@ class Application:
         with ExitStack() as on_failure:
             settings = config.process
             identity = find_identity(settings.user, settings.group)
-            self.listeners = []
-            for address in config.addresses:
+            self.listeners = list(passed)
+            for listener in passed:
+                on_failure.callback(listener.close)
+            for address in addresses_to_bind(config, passed):
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
             self._scoreboard = Scoreboard.create(SLOTS)
             on_failure.callback(self._scoreboard.close)
+            self._lifeline = Lifeline()
+            on_failure.callback(self._lifeline.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
+            self.pool = Pool(
+                config, account, self.listeners, self._scoreboard, self._lifeline, log, self._on_change
+            )
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
+
+    @property
+    def estate(self) -> Estate:
+        """What is to be seen to should this process be killed."""
+        seconds = self.config.worker.drain_timeout + ENDING_GRACE_SECONDS
+        bound = [listener.sock.fileno() for listener in self.listeners if not listener.adopted]
+        return Estate(self._lifeline, seconds, bound)
 
     async def start(self, *, keep_trying: bool = False) -> None:
         """Start the first worker, then the others in the background; raise `StartFailed` where it fails.
@@ -141,8 +171,8 @@ class Application:
         """Stop listening and release everything, after `stop`."""
         self._on_close.close()
 
-    def status(self) -> ApplicationStatus:
-        """Return its state at this moment."""
+    def status(self, *, measured: bool = True) -> ApplicationStatus:
+        """Return its state at this moment; `measured`: with what its workers use."""
         generations = self.pool.generations
         newest = generations.newest
         views = {member.slot: self._scoreboard.view(member.slot) for member in self.pool.members}
@@ -155,13 +185,25 @@ class Application:
             generation=generations.number,
             preloaders=generations.preloaders,
             workers=tuple(
-                worker_status(member.process, views[member.slot], time.monotonic())
+                worker_status(member.process, views[member.slot], time.monotonic(), measured=measured)
                 for member in self.pool.members
                 if member.process is not None
             ),
             last_restart=newest.restart if newest is not None and newest.number > 1 else None,
             problem=self._problem(),
             totals=self.pool.history.totals(view.counters for view in views.values()),
+        )
+
+    def progress(self) -> Progress:
+        """Return how far it is: cheap enough to be looked at upon every change."""
+        newest = self.pool.generations.newest
+        return Progress(
+            name=self.name,
+            ready=sum(member.state is State.READY for member in self.pool.members),
+            processes=str(self.processes),
+            generation=self.pool.generations.number,
+            last_restart=newest.restart if newest is not None and newest.number > 1 else None,
+            problem=self._problem(),
         )
 
     def _watch_for_changes(self) -> None:
@@ -176,6 +218,7 @@ class Application:
     def _on_change(self) -> None:
         self._refusals.refuse_all(self.pool.out_of_order)
         self._limit_watch.wake()
+        self._report_change()
 
     def _apologise(self, head: bytes) -> bytes:
         """Return the answer to a request that no worker can take."""

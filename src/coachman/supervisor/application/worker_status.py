@@ -8,8 +8,13 @@ from coachman.supervisor.process.worker_process import WorkerProcess
 from coachman.unix.process_usage import cpu_seconds, proportional_memory
 
 
-def worker_status(worker: WorkerProcess, view: SlotView, now: float) -> WorkerStatus:
-    """Return the state of `worker`, whose slot of the scoreboard says `view`; `now` in monotonic seconds."""
+def worker_status(
+    worker: WorkerProcess, view: SlotView, now: float, *, measured: bool = True
+) -> WorkerStatus:
+    """Return the state of `worker`, whose slot of the scoreboard says `view`; `now` in monotonic seconds.
+
+    `measured`: with what the process uses, which takes the kernel a while to find out.
+    """
     return WorkerStatus(
         slot=worker.slot,
         pid=worker.pid,
@@ -22,6 +27,6 @@ def worker_status(worker: WorkerProcess, view: SlotView, now: float) -> WorkerSt
         connections=view.connections,
         oldest_request=None if view.oldest_start is None else max(0.0, now - view.oldest_start),
         request_line=view.request_line.decode(errors="backslashreplace"),
-        memory=proportional_memory(worker.pid),
-        cpu_seconds=cpu_seconds(worker.pid),
+        memory=proportional_memory(worker.pid) if measured else None,
+        cpu_seconds=cpu_seconds(worker.pid) if measured else None,
     )

@@ -42,6 +42,11 @@ class LogFile:
             except OSError as error:
                 raise ConfigurationError(f"cannot write the log file {path}: {error.strerror}") from error
 
+    @property
+    def lost_lines(self) -> int:
+        """Lines of which nothing, or not all, could ever be written."""
+        return self._unwritten.total
+
     def write(self, blocks: Sequence[bytes]) -> None:
         """Write blocks of whole lines, or count them among those that could not be written."""
         if not blocks:
