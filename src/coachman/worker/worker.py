@@ -6,20 +6,22 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
 from coachman.errors import ChannelError
 from coachman.protocol import control
+from coachman.protocol.scoreboard import HEARTBEAT
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
+from coachman.worker.engine_contract import Engine
 from coachman.worker.handoff import Handoff
 from coachman.worker.inspector import Inspector
 from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.stacks import SIGNAL as STACKS_SIGNAL
-from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
@@ -112,7 +114,7 @@ class Worker(AbstractServer):
         if self._handoff is not None:
             self._handoff.close()
         if self._scoreboard is not None:
-            self._engine.tally.cells.release()
+            self._engine.cells.release()
             self._scoreboard.close()
 
     def join_scoreboard(self, slot: str) -> None:
@@ -121,7 +123,7 @@ class Worker(AbstractServer):
         if fd is not None:
             self._scoreboard = Scoreboard(fd)
             self._slot = int(slot)
-            self._engine.use_cells(self._scoreboard.cells(self._slot))
+            self._engine.cells = self._scoreboard.cells(self._slot)
 
     def join_handoff(self) -> None:
         """Share connections with the siblings, through the two descriptors that follow the message."""
@@ -154,7 +156,7 @@ class Worker(AbstractServer):
 
     def pong(self) -> None:
         """Show that the loop turns."""
-        self._engine.beat()
+        self._engine.cells[HEARTBEAT] = time.monotonic_ns()
         self.tell((control.PONG,))
 
     def drain_upon_signal(self) -> None:

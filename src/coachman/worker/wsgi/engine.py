@@ -26,7 +26,7 @@ from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
 from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
-from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, HEARTBEAT, TAKEN_OVER, THREADS, WAITING
+from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, TAKEN_OVER, THREADS, WAITING
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
 from coachman.worker.wsgi.connection import Connection
@@ -56,7 +56,7 @@ EMPTY_SECONDS = 0.0002
 
 
 WRITE_INTERVAL = 10_000_000
-"""Nanoseconds between writes of the counters while threads are always busy; the last of them to end writes."""
+"""Nanoseconds between writes of the counters while threads are always busy; the last to end writes as well."""
 
 _DEFAULTS = WorkerConfig()
 
@@ -76,12 +76,14 @@ class Engine:
     ) -> None:
         """`services` stay the caller's, and are closed after this."""
         self.application = application
-        self.services = services
+        self.loop = None
+        """No event loop of asyncio."""
+        self.services: Services | None = None
         self.at_end_of_turn: Callable[[], object] | None = None
         """What the loop calls when it has dealt with all that was ready."""
         self._connection_type: type[Connection] = Connection
         if services is not None:
-            self._use(services)
+            self.use_services(services)
         self.bounds = bounds = config.bounds
         self.head_bounds = HeadBounds(
             bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
@@ -135,10 +137,31 @@ class Engine:
 
     # What the worker calls.
 
-    def use_cells(self, cells: memoryview[int]) -> None:
-        """Write to this slot of the scoreboard, which stays the caller's."""
+    @property
+    def cells(self) -> memoryview[int]:
+        """The slot of the scoreboard that is written to; it stays the property of whoever sets it."""
+        return self.tally.cells
+
+    @cells.setter
+    def cells(self, cells: memoryview[int]) -> None:
         self.tally.cells = cells
         self.tally.show(THREADS, lambda: self.threads)
+
+    def prepare(self) -> None:
+        """WSGI has nothing that an application does before its first request."""
+
+    def use_services(self, services: Services) -> None:
+        """Serve with `services`, which stay the caller's; before the first connection."""
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+
+        self.services = services
+        self._connection_type = ServicedConnection
+        access_log = services.access_log
+        if access_log is not None:
+            self.application = with_request_ids(self.application)
+            self.at_end_of_turn = access_log.flush
+            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
@@ -186,10 +209,6 @@ class Engine:
         self._handlers[fd] = on_event
         with suppress(FileExistsError):  # another thread has asked for it already
             self._epoll.register(fd, EPOLLOUT)
-
-    def beat(self) -> None:
-        """Show on the scoreboard that the loop turns."""
-        self.tally.cells[HEARTBEAT] = time.monotonic_ns()
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
         """Take no more connections, finish what is in hand, and end `run`, at the latest after `seconds`.
@@ -352,17 +371,6 @@ class Engine:
                 moment = connection.give_up_if_overdue(now)
                 if self.connections.get(fd) is connection:
                     self._agenda.add(fd, min(moment, now + self._look_interval))
-
-    def _use(self, services: Services) -> None:
-        # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
-
-        self._connection_type = ServicedConnection
-        access_log = services.access_log
-        if access_log is not None:
-            self.application = with_request_ids(self.application)
-            self.at_end_of_turn = access_log.flush
-            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
     def _on_accepted(self, sock: socket.socket, passport: Passport) -> None:
         self.tally.add(ACCEPTED)
