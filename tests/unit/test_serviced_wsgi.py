@@ -139,7 +139,7 @@ def test_files_are_served_while_all_threads_are_busy(files: Services) -> None:
 
     def busy(environ: Environ, start_response: Start) -> Iterable[bytes]:
         meeting.wait()
-        leave.wait(TIMEOUT)
+        assert leave.wait(TIMEOUT)
         return application(environ, start_response)
 
     with served(busy, 2, services=files) as connect:
@@ -153,7 +153,7 @@ def test_files_are_served_while_all_threads_are_busy(files: Services) -> None:
             assert receive_response(quick)[1] == body
         leave.set()
         for client in clients:
-            receive_response(client)
+            assert receive_response(client)[1] == b"application /busy"
 
 
 def test_a_file_that_shrinks_breaks_its_response_off(threads: int, files: Services, public: Path) -> None:
