@@ -208,6 +208,7 @@ class Pool:
             worker.kill()
             await asyncio.shield(worker.ended())
             raise
+        member.generation.source.tell_interface(worker)
 
     def _note_ready(self, member: Member) -> None:
         assert member.process is not None
