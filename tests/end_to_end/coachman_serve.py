@@ -101,9 +101,18 @@ class CoachmanServe:
             return match
 
     def worker_pids(self) -> set[int]:
-        """Return the pids of the supervisor's children that are not preloaders."""
+        """Return the pids of the workers: the application's processes but the preloaders."""
         preloaders = re.findall(r"the preloader \(pid (\d+)\) is ready", self.output())
-        return children(self.pid) - {int(pid) for pid in preloaders}
+        return self.application_pids() - {int(pid) for pid in preloaders}
+
+    def application_pids(self) -> set[int]:
+        """Return the pids of the supervisor's children that have to do with the application."""
+        return children(self.pid) - self.undertakers()
+
+    def undertakers(self) -> set[int]:
+        """Return the pid of the supervisor's undertaker, if it has one at the moment."""
+        # Not by its command line: that is there a moment after the process is.
+        return {pid for pid in children(self.pid) if standard_output_of(pid) == os.devnull}
 
     def processes(self) -> set[int]:
         """Return the pids of the supervisor and of all that descends from it, wherever it is in the tree."""
@@ -179,6 +188,14 @@ def environment_of(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/environ").read_text(errors="replace").split("\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
+
+
+def standard_output_of(pid: int) -> str:
+    """Return what a process has for its standard output; of one that has ended, or has none, nothing."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/1")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""
 
 
 def kill(pids: Iterable[int], timeout: float = 10) -> None:

@@ -67,7 +67,7 @@ def test_the_application_is_loaded_once_and_its_workers_are_the_supervisors_chil
         assert loaded_by == preloader
         assert answering in workers
         assert parent == server.pid
-        assert children(server.pid) == {preloader, *workers}
+        assert server.application_pids() == {preloader, *workers}
         assert children(preloader) == set()
         assert server.stop() == 0
         assert server.outcome()[1].count("loading") == 1
@@ -79,7 +79,7 @@ def test_with_the_method_direct_every_worker_loads_the_application(tmp_path: Pat
         workers = server.ready_workers(3)
         loaded_by, answering, _ = ask(server)
         assert loaded_by == answering
-        assert children(server.pid) == set(workers)
+        assert server.application_pids() == set(workers)
 
 
 @pytest.mark.parametrize("options", [PRELOAD, DIRECT], ids=["preload", "direct"])
@@ -118,7 +118,7 @@ def test_a_thread_makes_every_worker_load_the_application_by_itself(tmp_path: Pa
         workers = server.ready_workers(3)
         loaded_by, answering, _ = ask(server)
         assert loaded_by == answering
-        assert set(workers) <= children(server.pid)
+        assert set(workers) <= server.application_pids()
 
 
 def test_the_method_preload_insists(tmp_path: Path) -> None:
@@ -229,14 +229,14 @@ def test_a_crashed_preloader_takes_nobody_along_and_is_replaced_when_needed(tmp_
         preloader = preloader_pid(server)
         os.kill(preloader, signal.SIGKILL)
         server.wait_for_output(rf"the preloader \(pid {preloader}\) ended with SIGKILL")
-        assert children(server.pid) == set(workers)
+        assert server.application_pids() == set(workers)
         assert ask(server)[0] == preloader
 
         so_far = len(server.output())
         os.kill(workers[0], signal.SIGKILL)
         fresh = int(server.wait_for_output(r"the preloader \(pid (\d+)\) is ready", after=so_far)[1])
         successor = int(server.wait_for_output(r"worker 1 \(pid (\d+)\) is ready", after=so_far)[1])
-        assert children(server.pid) == {fresh, successor, *workers[1:]}
+        assert server.application_pids() == {fresh, successor, *workers[1:]}
 
 
 def test_a_preloader_that_is_stopped_by_sigstop_does_not_hold_up_the_end(tmp_path: Path) -> None:

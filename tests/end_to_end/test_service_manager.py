@@ -153,12 +153,20 @@ class Activated:
     """`coachman serve` started with sockets, as a service manager does it."""
 
     def __init__(
-        self, folder: Path, *sockets: socket.socket, names: str = "", options: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        *sockets: socket.socket,
+        names: str = "",
+        options: tuple[str, ...] = (),
+        promised: int | None = None,
     ) -> None:
+        """Start it in `folder`; `promised` is how many sockets it is told of, where that is not the truth."""
         # The numbers have to be 3, 4, ...: a shell arranges that, and knows its own pid before it becomes us.
         moves = " ".join(f"{3 + index}<&{sock.fileno()}" for index, sock in enumerate(sockets))
         assert all(sock.fileno() > 3 + len(sockets) for sock in sockets)
-        script = f'LISTEN_PID=$$ LISTEN_FDS={len(sockets)} LISTEN_FDNAMES={names} exec "$@" {moves}'
+        script = (
+            f'LISTEN_PID=$$ LISTEN_FDS={promised or len(sockets)} LISTEN_FDNAMES={names} exec "$@" {moves}'
+        )
         self._process = subprocess.Popen(
             ["/bin/bash", "-c", script, "sh", COMMAND, "serve", folder, "--processes", "1", *options],
             stdin=subprocess.DEVNULL,
@@ -176,6 +184,11 @@ class Activated:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.terminate()
+        self.status()
+
+    def kill(self) -> None:
+        """Kill it, as kill -9 does, and wait until nothing of it holds its output open."""
+        self._process.kill()
         self.status()
 
     def listens_at(self) -> str:
@@ -216,6 +229,18 @@ def test_a_passed_socket_is_served_and_the_default_is_not_bound(tmp_path: Path) 
             late.get()
 
 
+def test_a_passed_socket_listens_on_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO)
+    with lifted(socket.create_server(("127.0.0.1", 0))) as listener:
+        with Activated(tmp_path, listener) as server:
+            url = server.listens_at()
+            server.kill()
+        with RawClient(url) as client:  # what the kernel takes on is for whoever the manager starts next
+            client.get()
+            with Activated(tmp_path, listener):
+                assert client.answer().status == 200
+
+
 def test_a_configured_address_that_was_passed_is_not_bound_again(tmp_path: Path) -> None:
     write_application(tmp_path, HELLO)
     with lifted(socket.create_server(("127.0.0.1", 0))) as listener:
@@ -247,6 +272,15 @@ def test_what_cannot_be_served_is_refused_with_its_name(tmp_path: Path) -> None:
     ):
         assert server.status() == 1
     assert "descriptor 3 is a SOCK_DGRAM socket; only stream sockets can be served" in server.output
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_a_promise_of_sockets_that_are_not_there_is_refused(tmp_path: Path, count: int) -> None:
+    write_application(tmp_path, HELLO)
+    with Activated(tmp_path, promised=count) as server:
+        assert server.status() == 1
+    assert "coachman: descriptor " in server.output
+    assert "Traceback" not in server.output
 
 
 def test_the_pid_file_is_there_before_the_application_and_gone_at_the_end(tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ def systemd_analyze() -> SystemdAnalyze:
 
 def systemd_unit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(COMMAND), "systemd-unit", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, "COACHMAN_ENVIRONMENT": "staging, $50%"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def write_unit(folder: Path, name: str, *arguments: str) -> Path:
@@ -99,6 +102,7 @@ def test_what_it_starts_is_what_was_asked_for(tmp_path: Path) -> None:
     assert start.startswith(f"{COMMAND} serve wsgi:application --processes 3 --runtime-folder /run/coachman/")
     assert re.findall(r"^User=(.*)$", text, re.MULTILINE) == ["www"]
     assert f"WorkingDirectory={tmp_path}\n" in text
+    assert 'Environment="COACHMAN_ENVIRONMENT=staging, $50%%"\n' in text
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,13 @@ class Pidfds:
         for pidfd in self._pidfds.values():
             os.close(pidfd)
 
+    def wait(self, *pids: int, timeout: float = 30) -> None:
+        """Return once these have ended; fail where one still runs when `timeout` seconds have passed."""
+        deadline = time.monotonic() + timeout
+        for pid in pids:
+            ended, _, _ = select.select([self._pidfds[pid]], [], [], max(0.0, deadline - time.monotonic()))
+            assert ended, f"process {pid} still runs after {timeout} seconds"
+
     def living_after(self, timeout: float) -> set[int]:
         """Return the pids of those that have not ended when `timeout` seconds have passed, at the latest."""
         living, deadline = dict(self._pidfds), time.monotonic() + timeout

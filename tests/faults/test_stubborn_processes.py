@@ -80,7 +80,7 @@ def test_a_child_of_a_killed_worker_ends_before_its_successor_starts(tmp_path: P
         os.kill(pid, signal.SIGKILL)
         server.wait_for_output(r"(?s)replacing it.*worker 1 \(pid \d+\) is ready")
         server.wait_for_output(r"(?s)child runs.*child runs")
-        assert len(server.processes()) == 3, "the supervisor, the worker, its child"
+        assert len(server.processes()) == 4, "the supervisor, its undertaker, the worker, its child"
 
 
 def test_a_grandchild_in_a_session_of_its_own_that_holds_stdout_holds_up_nothing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from coachman.supervisor.log.log import Log
 from coachman.supervisor.process import stack_dump
 from coachman.supervisor.process.spawner import spawn_interpreter
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
@@ -91,7 +92,7 @@ async def serving(folder: Path, config: WorkerConfig) -> AsyncIterator[Site]:
     file.write_text(APPLICATION)
     log = Log(folder / "log")
     listener = Listener.bind(UnixAddress(folder / "socket"))
-    scoreboard = Scoreboard.create(2)
+    scoreboard, lifeline = Scoreboard.create(2), Lifeline()
     with socket.socket(socket.AF_UNIX) as gate:
         gate.bind(str(folder / "gate"))
         gate.listen()
@@ -105,6 +106,7 @@ async def serving(folder: Path, config: WorkerConfig) -> AsyncIterator[Site]:
             None,
             [listener],
             scoreboard,
+            lifeline,
             log,
         )
         site = Site(worker, folder, gate)
@@ -118,6 +120,7 @@ async def serving(folder: Path, config: WorkerConfig) -> AsyncIterator[Site]:
                 await worker.ended()
             listener.close()
             scoreboard.close()
+            lifeline.close()
             log.close()
 
 

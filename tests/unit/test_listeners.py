@@ -46,7 +46,7 @@ def test_the_file_of_a_unix_socket_stays(tmp_path: Path) -> None:
     assert path.is_socket()
 
 
-def test_what_cannot_be_served_is_refused_and_closed(tmp_path: Path) -> None:
+def test_what_cannot_be_served_is_refused_and_left_alone(tmp_path: Path) -> None:
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     deaf = socket.socket()
     abstract = socket.socket(socket.AF_UNIX)
@@ -57,6 +57,10 @@ def test_what_cannot_be_served_is_refused_and_closed(tmp_path: Path) -> None:
         fd = sock.fileno()
         with pytest.raises(ConfigurationError, match=rf"descriptor {fd} is .*{why}"):
             adopted(sock)
+        os.close(fd)
     fd = os.open(tmp_path, os.O_RDONLY)
     with pytest.raises(ConfigurationError, match="is no socket"):
+        Listener.adopt(fd)
+    os.close(fd)
+    with pytest.raises(ConfigurationError, match="is no socket: Bad file descriptor"):
         Listener.adopt(fd)

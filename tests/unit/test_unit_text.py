@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from coachman.cli.unit_text import Service, quoted, service_unit, socket_unit
+from coachman.cli.unit_text import Service, command_line, quoted, service_unit, socket_unit
 from coachman.config.addresses import Address, TcpAddress, UnixAddress
 from coachman.config.application_location import ApplicationLocation
 from coachman.config.model import ApplicationConfig, SupervisorConfig, WorkerConfig
@@ -22,6 +22,7 @@ def service(*addresses: Address, root: str = "/srv/site", user: str | None = "ww
         command=["/srv/site/.venv/bin/coachman", "serve"],
         folder=Path(root),
         interpreter=[Path("/srv/site/.venv")],
+        variables={"COACHMAN_NAME": "$site 50%"},
         user=user,
         group=None,
     )
@@ -44,7 +45,7 @@ def unit(of: Service, *, notify_reload: bool = False) -> dict[str, str]:
         ("", '""'),
         ("a b", '"a b"'),
         ("50%", "50%%"),
-        ("$HOME", "$$HOME"),
+        ("$HOME", "$HOME"),
         ('say "hi"', r'"say \"hi\""'),
         ("back\\slash", r'"back\\slash"'),
         ("it's", '"it\'s"'),
@@ -52,8 +53,16 @@ def unit(of: Service, *, notify_reload: bool = False) -> dict[str, str]:
         ("two\nlines", r'"two\nlines"'),
     ],
 )
-def test_systemd_gets_every_argument_as_it_was_given(argument: str, word: str) -> None:
+def test_systemd_gets_every_word_as_it_was_given(argument: str, word: str) -> None:
     assert quoted(argument) == word
+
+
+def test_a_command_has_no_variables() -> None:
+    assert command_line(["/bin/x", "$HOME $1"]) == '/bin/x "$$HOME $$1"'
+
+
+def test_settings_of_the_environment_are_taken_along() -> None:
+    assert unit(service())["Environment"] == '"COACHMAN_NAME=$site 50%%"'
 
 
 def test_it_waits_longer_than_a_start_or_a_drain_may_take() -> None:

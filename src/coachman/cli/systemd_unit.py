@@ -14,8 +14,10 @@ import click
 from coachman.cli.loading import loaded_from
 from coachman.cli.serve import serve
 from coachman.cli.unit_text import Service, service_unit, socket_unit
+from coachman.config.settings import APPLICATION_SETTINGS, SUPERVISOR_SETTINGS
 
 RUNTIME_FOLDER = "--runtime-folder"
+VARIABLES = ("COACHMAN_CONFIG", *(each.variable for each in (*APPLICATION_SETTINGS, *SUPERVISOR_SETTINGS)))
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -37,8 +39,8 @@ def systemd_unit(
 ) -> None:
     """Print a systemd unit that serves APP as `coachman serve` does, started in the current folder.
 
-    Takes the options of `coachman serve`, which are checked. Nothing is installed: put the output into
-    /etc/systemd/system.
+    Takes the options of `coachman serve`, which are checked, and the COACHMAN_ variables of the environment.
+    Nothing is installed: put the output into /etc/systemd/system.
     """
     made_by = shlex.join(["coachman", "systemd-unit", *sys.argv[2:]])
     given = serve.make_context("coachman serve", list(arguments)).params
@@ -51,6 +53,7 @@ def systemd_unit(
         command=(str(_program()), "serve", *arguments),
         folder=Path.cwd(),
         interpreter=[Path(sys.prefix), Path(os.path.realpath(sys.executable))],
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
         user=user,
         group=group,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,9 +15,7 @@ from coachman.supervisor.service_manager import start_budget, stop_budget
 
 FIRST_FREE_PORT: Final = 1024
 HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))
-_IN_COMMANDS: Final = str.maketrans(
-    {"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$", "\n": "\\n", "\t": "\\t"}
-)
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%", "\n": "\\n", "\t": "\\t"})
 TEMPORARY: Final = (Path("/tmp"), Path("/var/tmp"))
 
 CONFINEMENT: Final = """\
@@ -57,6 +55,8 @@ class Service:
     """Where it is started."""
     interpreter: Sequence[Path]
     """What has to be readable for it besides: the interpreter's folders."""
+    variables: Mapping[str, str]
+    """Settings that come from the environment."""
     user: str | None
     """None: the server runs as root."""
     group: str | None
@@ -103,7 +103,8 @@ def service_unit(service: Service, *, made_by: str, notify_reload: bool = False)
         "[Service]",
         f"Type={'notify-reload' if notify_reload else 'notify'}",
         "NotifyAccess=main",
-        f"ExecStart={' '.join(map(quoted, service.command))}",
+        f"ExecStart={command_line(service.command)}",
+        *(f"Environment={quoted(f'{name}={value}')}" for name, value in service.variables.items()),
         *reload,
         f"WorkingDirectory={_plain(str(service.folder))}",
         *_account(service),
@@ -118,7 +119,7 @@ def service_unit(service: Service, *, made_by: str, notify_reload: bool = False)
         "OOMPolicy=continue",
         "LimitNOFILE=65536",
         f"RuntimeDirectory=coachman/{service.name}",
-        f"ReadWritePaths={' '.join(quoted(f'-{folder}').replace('$$', '$') for folder in service.written)}",
+        f"ReadWritePaths={' '.join(quoted(f'-{folder}') for folder in service.written)}",
         *_homes(service),
     ]
     return "\n".join(lines) + "\n" + CONFINEMENT + "\n[Install]\nWantedBy=multi-user.target\n"
@@ -150,10 +151,15 @@ def socket_unit(service: Service, *, made_by: str) -> str:
     return "\n".join([*lines, "", "[Install]", "WantedBy=sockets.target", ""])
 
 
-def quoted(argument: str) -> str:
-    """Return one word of a command line for systemd.service(5), which reads nothing else into it."""
-    escaped = argument.translate(_IN_COMMANDS)
+def quoted(text: str) -> str:
+    """Return `text` as one word, in which systemd.syntax(7) finds nothing but what it is."""
+    escaped = text.translate(_ESCAPES)
     return escaped if re.fullmatch(r"[^\s\"';\\]+", escaped) else f'"{escaped}"'
+
+
+def command_line(words: Iterable[str]) -> str:
+    """Return a command for systemd.service(5), which would take "$" for the beginning of a variable."""
+    return " ".join(quoted(word.replace("$", "$$")) for word in words)
 
 
 def _account(service: Service) -> list[str]:

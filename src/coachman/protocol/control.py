@@ -17,6 +17,8 @@ Workers:
 
 ============  ===============================  ====================================================
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
+supervisor →  ``lifeline`` + descriptor        from now on, be killed when this hangs up, and not when the
+                                               supervisor is gone: drain then
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
 supervisor →  ``ping``                         answer from the loop
@@ -42,6 +44,7 @@ supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four des
 from typing import Final
 
 SCOREBOARD: Final = "scoreboard"
+LIFELINE: Final = "lifeline"
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"

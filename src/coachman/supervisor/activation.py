@@ -21,8 +21,7 @@ def adopt_passed_sockets(
 ) -> dict[str, list[Listener]]:
     """Return a listener for each of the descriptors, of which it takes over the ownership, by application.
 
-    Raises `ConfigurationError`, with all of them closed, where one cannot be used, or it is not clear whose
-    it is.
+    Raises `ConfigurationError` where one cannot be used, or it is not clear whose it is.
     """
     candidates = [
         Listening(each.title, [str(address) for address in each.addresses]) for each in applications

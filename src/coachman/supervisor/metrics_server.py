@@ -11,7 +11,6 @@ from coachman.protocol.http_head import Request, Response, text_response
 from coachman.protocol.metrics import families
 from coachman.supervisor.http_responder import HttpResponder
 from coachman.supervisor.overview import Overview
-from coachman.supervisor.usage import UsageMeter
 from coachman.unix.listeners import Listener
 
 UNCACHED = ("Cache-Control", "no-store")
@@ -31,7 +30,6 @@ class MetricsServer:
         note: Callable[[str], None],
     ) -> None:
         self._overview = overview
-        self._usage = UsageMeter()
         self._listener = Listener.bind(address)
         self._responder = HttpResponder(self._answer, note)
         self._responder.listen(self._listener.sock)
@@ -51,8 +49,7 @@ class MetricsServer:
             return text_response(405, "only GET and HEAD are answered here", ("Allow", "GET, HEAD"))
         path = request.path
         if path == "/metrics":
-            status = await self._usage.with_usage(self._overview.status())
-            return Response(200, exposition(families(status)), CONTENT_TYPE)
+            return Response(200, exposition(families(await self._overview.measured())), CONTENT_TYPE)
         if path == "/healthz":
             return text_response(200, "the supervisor lives", UNCACHED)
         if path == "/readyz" or path.startswith("/readyz/"):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from coachman.protocol.status import Progress, SupervisorStatus
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.log.log import Log
+from coachman.supervisor.usage import UsageMeter
 from coachman.version import VERSION
 
 
@@ -22,6 +23,7 @@ class Overview:
         self._applications = applications
         self._log = log
         self._started_at = time.time()
+        self._usage = UsageMeter()
 
     def status(self, *, measured: bool = False) -> SupervisorStatus:
         """Return the state of everything at this moment; what processes use only where it is `measured`."""
@@ -34,6 +36,10 @@ class Overview:
             log_lines=self._log.lines,
             lost_log_lines=self._log.lost_lines,
         )
+
+    async def measured(self) -> SupervisorStatus:
+        """Return the same with what processes use, as it was some seconds ago at most."""
+        return await self._usage.with_usage(self.status())
 
     def progress(self) -> list[Progress]:
         """Return how far each application is, which costs next to nothing."""

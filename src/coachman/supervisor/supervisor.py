@@ -19,6 +19,7 @@ from coachman.supervisor.overview import Overview
 from coachman.supervisor.service_manager import ServiceManager, take_service_environment
 from coachman.supervisor.signals import Signals
 from coachman.supervisor.strays import Strays
+from coachman.supervisor.undertaker.undertaker import Undertaker
 from coachman.unix.adoption import become_subreaper
 from coachman.unix.allocation import keep_freed_memory
 from coachman.unix.pid_file import pid_file
@@ -53,7 +54,9 @@ async def serve(config: SupervisorConfig) -> None:
             metrics = MetricsServer(config.metrics, overview, log.note)
             on_end.push_async_callback(metrics.close)
             log.announce(f"metrics at {metrics.url}/metrics")
-        strays = Strays(lambda: _pids(applications), log)
+        undertaker = Undertaker([application.estate for application in applications], log.note)
+        on_end.callback(undertaker.close)
+        strays = Strays(lambda: _pids([*applications, undertaker]), log)
         on_end.callback(strays.close)
         operations = Operations(applications, overview, log)
         names = [application.name for application in applications]
@@ -103,11 +106,11 @@ async def _start(applications: Sequence[Application]) -> None:
     await asyncio.gather(*(application.start(keep_trying=several) for application in applications))
 
 
-def _pids(applications: Sequence[Application]) -> set[int] | None:
+def _pids(owners: Sequence[Application | Undertaker]) -> set[int] | None:
     """Return every process that somebody looks after; None while there may be one more."""
     found: set[int] = set()
-    for application in applications:
-        pids = application.pids()
+    for owner in owners:
+        pids = owner.pids()
         if pids is None:
             return None
         found |= pids

@@ -22,10 +22,12 @@ class Listener:
     It owns the socket and, where it made one, the socket file: `close` releases both.
     """
 
-    def __init__(self, sock: socket.socket, address: Address, *, owns_file: bool = True) -> None:
+    def __init__(self, sock: socket.socket, address: Address, *, adopted: bool = False) -> None:
         self.sock = sock
         self.address = address
-        self._file = _identity(address) if owns_file else None
+        self.adopted = adopted
+        """Another program has bound it, and goes on with it after us."""
+        self._file = None if adopted else _identity(address)
 
     @classmethod
     def bind(cls, address: Address) -> Listener:
@@ -49,24 +51,24 @@ class Listener:
     def adopt(cls, fd: int) -> Listener:
         """Take over a socket that another program has bound and made listen, as service managers do.
 
-        Its socket file, where it has one, stays that program's. Raises `ConfigurationError`, with `fd`
-        closed, where it is not a listening stream socket with an address that can be told to others.
+        Its socket file, where it has one, stays that program's. Raises `ConfigurationError` where `fd` is not
+        a listening stream socket with an address that can be told to others: it may be one of ours by
+        mistake, and is left alone.
         """
         try:
             sock = socket.socket(fileno=fd)
         except OSError as error:
-            os.close(fd)
             raise ConfigurationError(f"descriptor {fd} is no socket: {error.strerror}") from error
         try:
+            address = _listening_address(sock)
             sock.set_inheritable(False)
             sock.setblocking(False)
-            address = _listening_address(sock)
             if isinstance(address, TcpAddress):
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
-            sock.close()
+            sock.detach()
             raise
-        return cls(sock, address, owns_file=False)
+        return cls(sock, address, adopted=True)
 
     @classmethod
     def _listen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import sys
@@ -22,7 +23,7 @@ from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import Application, load_application, load_functions
 from coachman.worker.inspector import Inspector
 from coachman.worker.leftovers import Origins, find_leftovers
-from coachman.worker.orphan_guard import end_with_writer_of
+from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.preloader import Preloader
 from coachman.worker.reporter import Reporter
 from coachman.worker.services import make_services
@@ -45,6 +46,7 @@ class Stage:
     control: socket.socket
     reporter: Reporter
     stacks: StackWriter
+    guard: OrphanGuard
 
     def explained(self, call: Callable[[], T]) -> T:
         """Return what `call`, the application's own code, returns; raise `StartReported` where it fails."""
@@ -53,8 +55,10 @@ class Stage:
 
 def main() -> int:
     """Negotiate, load the application, then be a preloader or a worker; return the exit status."""
+    guard = OrphanGuard()
+    atexit.register(guard.end_group)  # before the application's own, and so called after them
     try:
-        stage = enter(Wrapper.take_over(), control_fd=None)
+        stage = enter(Wrapper.take_over(), guard, control_fd=None)
     except SupervisorGone:
         return 1
     try:
@@ -76,12 +80,12 @@ def main() -> int:
     # From here on this is a worker, forked with the application loaded: it goes through the same start.
     wrapper = Wrapper.in_fork(stage.wrapper, place.stdin, place.stdout, place.stderr)
     try:
-        return work(enter(wrapper, place.control), application)
+        return work(enter(wrapper, guard, place.control), application)
     except SupervisorGone:
         return 1
 
 
-def enter(wrapper: Wrapper, control_fd: int | None) -> Stage:
+def enter(wrapper: Wrapper, guard: OrphanGuard, control_fd: int | None) -> Stage:
     """Go through the start up to where the application comes in.
 
     `control_fd` is the control channel; None: the request names it. Raises `SupervisorGone`.
@@ -96,8 +100,8 @@ def enter(wrapper: Wrapper, control_fd: int | None) -> Stage:
     os.close(read_end)
     stacks = StackWriter()
     hand_over(stacks.fd, control_socket, control.STACKS, str(SIGNAL))
-    end_with_writer_of(wrapper.stdin)
-    return Stage(wrapper, request, control_socket, Reporter(control_fd), stacks)
+    guard.watch(wrapper.stdin)
+    return Stage(wrapper, request, control_socket, Reporter(control_fd), stacks, guard)
 
 
 def load(request: Mapping[str, str]) -> tuple[Application, Origins]:
@@ -144,12 +148,20 @@ def work(stage: Stage, application: Application) -> int:
     services = make_services(
         config, inspector.watchdog, lambda fd: hand_over(fd, stage.control, control.ACCESS)
     )
-    worker = Worker(Engine(application, config, services), on_listening, inspector=inspector)
+    worker = Worker(
+        Engine(application, config, services),
+        on_listening,
+        inspector=inspector,
+        guard=stage.guard,
+        output=stage.wrapper.read_ends(),
+        drain_timeout=config.drain_timeout,
+    )
     worker.start_synchronously(stage.control)
     if services is not None:
         services.close()
     if worker.stuck:
         flush_streams()
+        stage.guard.end_group()
         os._exit(0)  # the interpreter would wait for the threads
     return 0
 

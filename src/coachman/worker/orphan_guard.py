@@ -1,26 +1,61 @@
-"""What ends a worker whose supervisor is gone, whatever it is doing at that moment."""
+"""What ends an application process whose supervisor is gone, whatever it is doing at that moment."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import select
 import signal
+from contextlib import suppress
+
+from coachman.unix.lifeline import hung_up, ignore_hangup, kill_group_at_hangup
 
 
-def end_with_writer_of(pipe: int) -> None:
-    """Have this process's group killed when the last writer of `pipe` is gone, or has written to it again.
+class OrphanGuard:
+    """Sees to it that nothing of this process's group outlives the supervisor for long.
 
-    The process has to lead its group; what the application started goes with it. The kernel does it
-    (F_SETSIG and F_SETOWN in fcntl(2)): a thread that watches would wait for the interpreter as long as C
-    code holds it, would not run in a process that is stopped, and would be one thread too many before a fork.
-    PR_SET_PDEATHSIG would leave the children. `pipe` has to stay open.
+    The process has to lead its group; what the application started goes with it. PR_SET_PDEATHSIG would
+    leave the children.
     """
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
-    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
-    # From here on the kernel tells; what happened before has to be looked for.
-    poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    if poll.poll(0):
-        os.killpg(0, signal.SIGKILL)
+
+    def __init__(self) -> None:
+        self._stdin = self._leader = -1
+
+    def watch(self, stdin: int) -> None:
+        """Have the group killed as soon as the supervisor, the only writer of `stdin`, is gone.
+
+        Right for whatever has no request in hand. `stdin` stays the caller's, and has to stay open.
+        """
+        self._stdin, self._leader = stdin, os.getpid()
+        kill_group_at_hangup(stdin)
+
+    def give_time(self, lifeline: int) -> None:
+        """Have the group killed when `lifeline`, which is taken over, hangs up, and no earlier."""
+        kill_group_at_hangup(lifeline)
+        ignore_hangup(self._stdin)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the supervisor is gone."""
+        return self._stdin >= 0 and hung_up(self._stdin)
+
+    def end_group(self) -> None:
+        """Do for the group what the supervisor would do upon this process's death, if it is gone.
+
+        To be called as the last thing of all: this process is killed as well, unless it is alone.
+        """
+        # Not in a copy that the application has forked and that leaves the way this process would.
+        if os.getpid() == self._leader and self.orphaned and not _alone():
+            os.killpg(0, signal.SIGKILL)
+
+
+def _alone() -> bool:
+    """Return whether nobody else is in this group. Where that cannot be told, somebody may be."""
+    ourselves, group = os.getpid(), os.getpgrp()
+    try:
+        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+    except OSError:
+        return False
+    for pid in pids:
+        with suppress(OSError):  # it has ended meanwhile
+            if pid != ourselves and os.getpgid(pid) == group:
+                return False
+    return True

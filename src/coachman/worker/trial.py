@@ -12,9 +12,9 @@ from typing import NoReturn
 from coachman.protocol import control, import_times
 from coachman.protocol.journey import Step
 from coachman.protocol.trial import Ends
+from coachman.unix.lifeline import kill_group_at_hangup
 from coachman.worker.application import load_application
 from coachman.worker.import_clock import ImportClock
-from coachman.worker.orphan_guard import end_with_writer_of
 from coachman.worker.reporter import Reporter
 from coachman.worker.stacks import SIGNAL, StackWriter
 from coachman.worker.start import StartReported, explained
@@ -58,7 +58,7 @@ def _try(ends: Ends) -> int:
         request = wrapper.negotiate()
     except SupervisorGone:
         return 1
-    end_with_writer_of(wrapper.stdin)
+    kill_group_at_hangup(wrapper.stdin)  # whoever asked for the trial is gone
     os.dup2(ends.stdout, 1)
     os.close(ends.stdout)
     reporter = Reporter(ends.control)

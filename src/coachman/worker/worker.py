@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.inspector import Inspector
+from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.stacks import SIGNAL as STACKS_SIGNAL
 from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
 
-ORPHAN_DRAIN_SECONDS = 0.5
-"""How long a worker may go on once its supervisor has closed the control channel; the kernel is faster."""
+READ_SIZE = 64 * 1024
 
 
 @contextmanager
@@ -44,6 +46,8 @@ class Worker(AbstractServer):
     """Serves requests with `engine` until the supervisor has it drained, or is gone.
 
     `on_listening` is called with the address of the first listening socket, once connections are accepted.
+    Once the supervisor is gone, `guard` bounds its life, and it drains for `drain_timeout` seconds at most.
+    `output` are read ends of the pipes that this process prints to; nobody else reads them then.
     """
 
     def __init__(
@@ -52,15 +56,22 @@ class Worker(AbstractServer):
         on_listening: Callable[[str], None],
         *,
         inspector: Inspector | None = None,
+        guard: OrphanGuard,
+        output: Sequence[int],
+        drain_timeout: float,
     ) -> None:
         self._engine = engine
         self._inspector = inspector
         self._telling = threading.Lock()
         """Held while this thread or another one writes to the supervisor."""
+        self._guard = guard
+        self._output = output
+        self._drain_timeout = drain_timeout
         self._scoreboard: Scoreboard | None = None
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
+        self.define_message_handler(control.LIFELINE, "depend_on_lifeline")
         self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
@@ -101,6 +112,12 @@ class Worker(AbstractServer):
         if fd is not None:
             self._scoreboard = Scoreboard(fd)
             self._engine.cells = self._scoreboard.cells(int(slot))
+
+    def depend_on_lifeline(self) -> None:
+        """Live as long as the lifeline that follows the message. It comes before anything is in hand."""
+        fd = self.client.recv_io(negotiate=False)
+        if fd is not None:
+            self._guard.give_time(fd)
 
     def listen(self, address: str) -> None:
         """Accept on the listening socket that follows the message."""
@@ -143,4 +160,12 @@ class Worker(AbstractServer):
         self.dispatch_pending()
         if self.done:
             self._engine.remove_reader(self.client.fileno())
-            self._engine.drain(ORPHAN_DRAIN_SECONDS)
+            for fd in self._output:
+                self._engine.add_reader(fd, partial(self._discard, fd))
+            self._engine.drain(self._drain_timeout)
+
+    def _discard(self, fd: int) -> None:
+        """Empty a pipe that nobody else reads, or whoever prints would wait for ever once it is full."""
+        with suppress(BlockingIOError):
+            if not os.read(fd, READ_SIZE):
+                self._engine.remove_reader(fd)

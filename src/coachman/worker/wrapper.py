@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Self
 
@@ -100,6 +101,19 @@ class Wrapper:
             self._stdout = FileIdentity.of(1)
         os.close(write_end)
         return read_end
+
+    def read_ends(self) -> list[int]:
+        """Return descriptors that read what is printed to 1 and 2, where the application left them alone.
+
+        The caller owns them. As long as they are open, nobody who prints there gets EPIPE or SIGPIPE. They
+        do not block. None where there is no /proc.
+        """
+        found = []
+        for fd, ours in ((1, self._stdout), (2, self._stderr)):
+            with suppress(OSError):
+                if FileIdentity.of(fd) == ours:
+                    found.append(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        return found
 
     def ready(self, sockets: Iterable[AdvertisedSocket]) -> None:
         """Report that the application takes requests; closes the channel's output."""

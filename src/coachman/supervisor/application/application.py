@@ -25,9 +25,11 @@ from coachman.supervisor.application.worker_status import worker_status
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
-from coachman.supervisor.process.application_process import first_of
+from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
 from coachman.supervisor.process.spawner import Account
+from coachman.supervisor.undertaker.undertaker import Estate
 from coachman.unix.identity import find_identity
+from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
@@ -74,13 +76,24 @@ class Application:
                 on_failure.callback(listener.close)
             self._scoreboard = Scoreboard.create(SLOTS)
             on_failure.callback(self._scoreboard.close)
+            self._lifeline = Lifeline()
+            on_failure.callback(self._lifeline.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(config, account, self.listeners, self._scoreboard, log, self._on_change)
+            self.pool = Pool(
+                config, account, self.listeners, self._scoreboard, self._lifeline, log, self._on_change
+            )
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
+
+    @property
+    def estate(self) -> Estate:
+        """What is to be seen to should this process be killed."""
+        seconds = self.config.worker.drain_timeout + ENDING_GRACE_SECONDS
+        bound = [listener.sock.fileno() for listener in self.listeners if not listener.adopted]
+        return Estate(self._lifeline, seconds, bound)
 
     async def start(self, *, keep_trying: bool = False) -> None:
         """Start the first worker, then the others in the background; raise `StartFailed` where it fails.

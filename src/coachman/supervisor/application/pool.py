@@ -23,6 +23,7 @@ from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.processes import Ending
 from coachman.unix.scoreboard import Scoreboard
@@ -46,6 +47,7 @@ class Pool:
         account: Account,
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
+        lifeline: Lifeline,
         log: Log,
         on_change: Callable[[], None],
     ) -> None:
@@ -58,6 +60,7 @@ class Pool:
         self._identity = account.identity
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._lifeline = lifeline
         self._log = log
         self.generations = Generations(config, account, log, self.reconcile)
         self._members: dict[int, Member] = {}
@@ -197,6 +200,7 @@ class Pool:
             self._identity,
             self._listeners,
             self._scoreboard,
+            self._lifeline,
             self._log,
             self.reconcile,
         )

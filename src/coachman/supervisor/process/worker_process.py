@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.supervisor.process.stack_dump import StackDump
 from coachman.unix.identity import Identity
+from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
@@ -38,6 +40,7 @@ class WorkerProcess(ControlledProcess):
         identity: Identity | None,
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
+        lifeline: Lifeline,
         log: Log,
         on_draining: Callable[[], None] = lambda: None,
     ) -> None:
@@ -49,6 +52,7 @@ class WorkerProcess(ControlledProcess):
         self._config = config
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._lifeline = lifeline
         self._on_draining = on_draining
         self.accepts = True
         """It may accept connections, once it is ready: it has not said that it drains."""
@@ -72,10 +76,24 @@ class WorkerProcess(ControlledProcess):
             self._scoreboard.clear(self.slot, pid=self.pid, generation=self.generation)
             await self._control.write(control.SCOREBOARD, self.slot)
             await self._control.send_io(self._scoreboard.fd, negotiate=False)
+            await self._send_lifeline()
             for listener in self._listeners:
                 await self._control.write(control.LISTEN, listener.address.advertised)
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
+
+    async def _send_lifeline(self) -> None:
+        try:
+            lower_end = self._lifeline.lower_end()
+        except OSError as error:
+            # It can serve without: it is guarded all the same.
+            self._log.note(f"worker {self.slot} would be killed at once without this process: {error}")
+            return
+        try:
+            await self._control.write(control.LIFELINE)
+            await self._control.send_io(lower_end, negotiate=False)
+        finally:
+            os.close(lower_end)
 
     def begin_drain(self) -> None:
         """Take it for draining from now on; `drain` is still to be awaited."""
