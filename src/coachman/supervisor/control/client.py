@@ -86,5 +86,5 @@ class Client:
             await self._channel.write_scalar(await self._requests.answer(message), timeout=READING_SECONDS)
             while (taken := await follower.take()) is not None:
                 skipped, items = taken
-                lines = LogLines(self._log.text(items), skipped)
+                lines = LogLines.last_of(self._log.text(items), skipped)
                 await self._channel.write_scalar(answer(lines), timeout=READING_SECONDS)

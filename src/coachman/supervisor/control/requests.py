@@ -103,4 +103,4 @@ class Requests:
         self._operations.reopen_log()
 
     async def _logs(self, application: str) -> LogLines:
-        return LogLines(self._log.text(self._log.recent.items(application)))
+        return LogLines.last_of(self._log.text(self._log.recent.items(application)))
