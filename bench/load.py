@@ -23,7 +23,7 @@ STOP_TIMEOUT = 15.0
 
 @dataclass(frozen=True)
 class Server:
-    """How a server is started: `command` prints a line with "istening at http://..." once it has its port."""
+    """How a server is started: `command` prints its URL, behind "listening at" or "running on"."""
 
     name: str
     command: Sequence[str | Path]
@@ -55,7 +55,7 @@ def running(server: Server, environment: Mapping[str, str]) -> Iterator[str]:
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            if match := re.search(r"istening at:? (http://[\w.:]+)", line):
+            if match := re.search(r"(?:istening at:?|running on) (http://[\w.:]+)", line):
                 break
         else:
             raise SystemExit(f"{server.name} did not start: {' '.join(map(str, server.command))}")

@@ -10,6 +10,7 @@ Every process that runs the application:
 → supervisor  ``stacks SIGNAL`` + descriptor   this signal has it write the stacks of all threads to the
                                                descriptor; during the start it ends the process as well
 → supervisor  ``report`` + scalar message      why the application could not be loaded, as JSON
+→ supervisor  ``interface NAME REASON``        the application is called by "wsgi" or "asgi", and why
 → supervisor  ``imports PACKAGE...``           what imports took, each as ``NAME SELF TOTAL MODULES``
 ============  ===============================  ====================================================
 
@@ -52,6 +53,7 @@ STEP: Final = "step"
 RAISED: Final = "raised"
 STACKS: Final = "stacks"
 REPORT: Final = "report"
+INTERFACE: Final = "interface"
 IMPORTS: Final = "imports"
 PING: Final = "ping"
 PONG: Final = "pong"

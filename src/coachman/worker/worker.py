@@ -14,10 +14,10 @@ from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.scoreboard import Scoreboard
+from coachman.worker.engine_contract import Engine
 from coachman.worker.inspector import Inspector
 from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.stacks import SIGNAL as STACKS_SIGNAL
-from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""

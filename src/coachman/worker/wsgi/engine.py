@@ -61,12 +61,14 @@ class Engine:
     ) -> None:
         """`services` stay the caller's, and are closed after this."""
         self.application = application
-        self.services = services
+        self.loop = None
+        """No event loop of asyncio."""
+        self.services: Services | None = None
         self.at_end_of_turn: Callable[[], object] | None = None
         """What the loop calls when it has dealt with all that was ready."""
         self._connection_type: type[Connection] = Connection
         if services is not None:
-            self._use(services)
+            self.use_services(services)
         self.bounds = bounds = config.bounds
         self.head_bounds = HeadBounds(
             bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
@@ -103,6 +105,22 @@ class Engine:
         self._pool: list[threading.Thread] = []
 
     # What the worker calls.
+
+    def prepare(self) -> None:
+        """WSGI has nothing that an application does before its first request."""
+
+    def use_services(self, services: Services) -> None:
+        """Serve with `services`, which stay the caller's; before the first connection."""
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+
+        self.services = services
+        self._connection_type = ServicedConnection
+        access_log = services.access_log
+        if access_log is not None:
+            self.application = with_request_ids(self.application)
+            self.at_end_of_turn = access_log.flush
+            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
@@ -229,17 +247,6 @@ class Engine:
             self.call_soon(lambda: None)  # it may have been the last one
 
     # The loop's own.
-
-    def _use(self, services: Services) -> None:
-        # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
-
-        self._connection_type = ServicedConnection
-        access_log = services.access_log
-        if access_log is not None:
-            self.application = with_request_ids(self.application)
-            self.at_end_of_turn = access_log.flush
-            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
     def _accept(self, listener: socket.socket) -> None:
         # One at a time: what is left wakes the sibling workers as well.
