@@ -9,7 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from coachman.config.model import Bounds
+from coachman.config.model import Bounds, WorkerConfig
+from coachman.worker.asgi.context import Arrival
 
 from .asgi_serving import TIMEOUT, Receive, Scope, Send, Served, answer, receive_response, served
 
@@ -26,10 +27,10 @@ def handing_over(first: Served, second: Served) -> Iterator[list[int]]:
     """Have the first worker give its connections to the second; give a list of how many it has given."""
     given: list[int] = []
 
-    def hand_over(sock: socket.socket, served: int) -> bool:
+    def hand_over(sock: socket.socket, arrival: Arrival) -> bool:
         duplicate = socket.socket(fileno=os.dup(sock.fileno()))
-        second.engine.call_soon(lambda: second.engine.adopt(duplicate, served))
-        given.append(served)
+        second.engine.call_soon(lambda: second.engine.adopt(duplicate, arrival))
+        given.append(arrival.served)
         return True
 
     first.engine.hand_over_with(hand_over)
@@ -104,9 +105,26 @@ def test_requests_are_counted_across_workers() -> None:
 
 def test_where_nobody_can_take_it_it_is_closed() -> None:
     with served(named("first")) as first:
-        first.engine.hand_over_with(lambda sock, served: False)
+        first.engine.hand_over_with(lambda sock, arrival: False)
         client = first.connect()
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         receive_response(client)
         first.drain()
         assert client.recv(1) == b""
+
+
+def test_what_a_proxy_has_said_goes_along() -> None:
+    async def told(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, str(scope["client"]).encode())
+
+    config = WorkerConfig(proxy_protocol=True)
+    with served(told, config) as first, served(told, config) as second, handing_over(first, second):
+        fresh, introduced = first.connect(), first.connect()
+        header, request = b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        introduced.sendall(header + request)
+        assert receive_response(introduced)[1] == b"('192.0.2.1', 1234)"
+        first.drain()
+        introduced.sendall(request)
+        fresh.sendall(header + request)
+        for client in (introduced, fresh):
+            assert receive_response(client)[1] == b"('192.0.2.1', 1234)"

@@ -14,13 +14,15 @@ from coachman.policy.draining import DrainPlan, drain_plan
 from coachman.protocol.scoreboard import ACCEPTED
 from coachman.worker.asgi.accepting import Accepting
 from coachman.worker.asgi.adapter import protocol_factory
-from coachman.worker.asgi.context import Context
+from coachman.worker.asgi.context import Arrival, Context, HandOver
 from coachman.worker.asgi.lifespan import Application, Lifespan
 from coachman.worker.complaints import complain
 
 if TYPE_CHECKING:
     from coachman.worker.access_log import AccessLog
     from coachman.worker.services import Services
+
+UNKNOWN = Arrival()
 
 CLEANING_SECONDS = 1.0
 """How long what is cancelled at the end may take to clean up."""
@@ -215,28 +217,24 @@ class AsgiEngine:
         self._context.board.add(ACCEPTED)
         self.adopt(sock)
 
-    def hand_over_with(self, hand_over: Callable[[socket.socket, int], bool]) -> None:
+    def hand_over_with(self, hand_over: HandOver) -> None:
         """Give connections to other workers by `hand_over` when draining, instead of closing them.
 
-        It is called with a socket, which stays the engine's, and the number of requests that were answered
-        on it; it returns whether somebody else has the connection now.
+        It returns whether somebody else has the connection now; the socket stays the engine's.
         """
         self._context.hand_over = hand_over
 
-    def adopt(self, sock: socket.socket, served: int = 0) -> None:
-        """Serve a connection, which is taken over, and on which `served` requests have been answered.
-
-        In the thread of `run` only.
-        """
-        task = self.loop.create_task(self._connect(sock, served))
+    def adopt(self, sock: socket.socket, arrival: Arrival = UNKNOWN) -> None:
+        """Serve a connection, which is taken over. In the thread of `run` only."""
+        task = self.loop.create_task(self._connect(sock, arrival))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         if not self._has_room():
             self._accepting.rest()
 
-    async def _connect(self, sock: socket.socket, served: int) -> None:
+    async def _connect(self, sock: socket.socket, arrival: Arrival) -> None:
         try:
-            await self.loop.connect_accepted_socket(lambda: self._factory(served), sock)
+            await self.loop.connect_accepted_socket(lambda: self._factory(arrival), sock)
         except (OSError, asyncio.CancelledError):  # the peer is gone already
             sock.close()
         self._note_change()
