@@ -44,6 +44,16 @@ def child_processes() -> set[int]:
     return children
 
 
+@pytest.fixture(autouse=True, scope="session")
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep control sockets out of the folder of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("runtime")
+    folder.chmod(0o700)
+    os.environ["COACHMAN_RUNTIME_FOLDER"] = str(folder)
+    yield folder
+    del os.environ["COACHMAN_RUNTIME_FOLDER"]
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """Fail a test that leaks a descriptor, a child process or a thread."""

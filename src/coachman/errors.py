@@ -16,6 +16,9 @@ What carries more than a message is derived from these in the room that knows th
 class CoachmanError(Exception):
     """The base of every exception that coachman raises by itself."""
 
+    exit_status = 1
+    """With which a command ends that it ends."""
+
 
 class ConfigurationError(CoachmanError):
     """A setting is wrong. The message names the setting, its value and what would be right."""

@@ -9,6 +9,8 @@ import pytest
 
 from .applications import HELLO, write_application
 from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
+from .raw_client import RawClient
 
 TWO = ("--bind", "127.0.0.1:0", "--processes", "2")
 
@@ -50,6 +52,35 @@ def test_a_worker_that_takes_too_much_memory_is_replaced(tmp_path: Path) -> None
         server.wait_for_output(rf"\(pid {first}\) ended with exit status 0")
         assert server.stop() == 0
         assert server.outcome()[1].count("is to be replaced") == 1
+
+
+def test_a_worker_that_had_to_give_a_request_up_is_replaced(tmp_path: Path) -> None:
+    gated = """
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/stuck":
+            wait_at_gate()
+        start_response("200 OK", [])
+        return [b"served"]
+    """
+    write_application(tmp_path, WAIT_AT_GATE, gated)
+    options = ("--threads", "2", "--request-timeout", "1", "--drain-timeout", "1")
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(tmp_path, *TWO, *options, environment=gate.environment) as server,
+    ):
+        server.ready_workers(2)
+        with RawClient(server.url) as client:
+            client.get("/stuck")
+            gate.wait_for_arrival()
+            pid = gate.last_pid
+            assert client.answer().status == 504
+        server.wait_for_output(rf"worker \d+ \(pid {pid}\) ended .*: it had to give up GET /stuck")
+        assert "wait_at_gate" in server.output(), "no stacks"
+        assert least_ready(server.output()) == 2
+        with RawClient(server.url) as client:
+            client.get()
+            assert client.answer().body == b"served"
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("method", ["preload", "direct"])

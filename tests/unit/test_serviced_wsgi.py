@@ -216,6 +216,12 @@ def test_every_request_has_a_line(threads: int, public: Path) -> None:
         receive_response(client)
         line = next_line()
         assert (line["status"], line["bytes"]) == (206, 2_000_000)
+        ask(client, "/f", X_Forwarded_For="nonsense, from a proxy")
+        ask(client, "/not-any-more")
+        receive_all(client)
+        line = next_line()
+        assert (line["status"], line["target"]) == (400, "/f")
+        client = connect()
         client.sendall(b"\0 nonsense\r\n\r\n")
         receive_all(client)
         line = next_line()
@@ -386,9 +392,9 @@ def test_an_application_that_takes_too_long_is_answered_for(threads: int, timed:
         assert head.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
         assert body == LATE_BODY
         assert client.recv(1) == b""  # and nothing follows, whatever the application still says
+        assert timed.next_line()["status"] == 504
         timed.leave()
         assert timed.left.wait(TIMEOUT)
-        assert timed.next_line()["status"] == 504
 
 
 def test_a_late_answer_to_head_has_no_body(threads: int, timed: Timed) -> None:
@@ -420,8 +426,23 @@ def test_what_has_begun_is_broken_off_and_not_answered_twice(threads: int, timed
         answer = receive_all(client)
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert b"the beginning" in answer
-        assert b"504" not in answer
+        assert b"504 Gateway" not in answer
         assert not answer.endswith(b"0\r\n\r\n")
+        timed.leave()
+
+
+def test_an_application_that_gets_stuck_after_a_write_is_found_as_well(threads: int, timed: Timed) -> None:
+    def slow(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        write = start_response("200 OK", [("Content-Length", "20")])
+        write(b"the beginning")
+        timed.get_stuck()
+        return [b"the end"]
+
+    with served(slow, threads, services=timed.services) as connect:
+        client = connect()
+        ask(client, "/slow")
+        assert timed.run_out() == ("GET /slow from 127.0.0.1", False)
+        assert receive_all(client).endswith(b"the beginning")
         timed.leave()
 
 

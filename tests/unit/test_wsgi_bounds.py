@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -99,6 +100,25 @@ def test_an_idle_connection_is_closed_without_a_word(
         assert silent.recv(1) == b""
         assert used.recv(1) == b""
     assert capsys.readouterr().err == ""
+
+
+def test_a_client_whose_request_waited_for_another_is_not_late() -> None:
+    release = threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/slow":
+            release.wait(0.5)  # so long is the loop held up: longer than anybody may be idle
+        start_response("200 OK", [])
+        return [b"served"]
+
+    with served(slow, 1, bounded(keep_alive_timeout=0.2, header_timeout=0.2)) as connect:
+        holding, waiting, begun = connect(), connect(), connect()
+        begun.sendall(GET[:20])
+        holding.sendall(GET.replace(b"/ ", b"/slow "))
+        waiting.sendall(GET)
+        begun.sendall(GET[20:])
+        for client in (holding, waiting, begun):
+            assert receive_response(client)[1] == b"served"
 
 
 def test_a_client_that_takes_nothing_of_its_response_is_given_up(

@@ -111,6 +111,13 @@ def test_a_long_pipeline_is_not_taken_for_long_headers() -> None:
         (b"HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", False),
         (b"HTTP/1.0\r\n", False),
         (b"HTTP/1.0\r\nConnection: keep-alive\r\n", True),
+        (b"HTTP/1.0\r\nConnection: TE, Keep-Alive\r\n", True),
+        (b"HTTP/1.0\r\nConnection: keep-alive, close\r\n", False),
+        (b"HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, CLOSE \r\n", False),
+        (b"HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\nconnection: close\r\n", False),
+        (b"HTTP/1.1\r\nHost: x\r\nConnection: closed\r\n", True),
+        (b"HTTP/1.1\r\nHost: x\r\nConnection:\r\n", True),
+        (b"HTTP/1.2\r\nHost: x\r\n", True),
     ],
 )
 def test_whether_a_connection_is_kept_is_the_peers_wish(head: bytes, kept: bool) -> None:

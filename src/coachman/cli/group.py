@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from coachman.version import VERSION
 
-COMMANDS: Final = ("check", "serve", "spawn", "systemd-unit")
-"""Each is a `click.Command` in a module, both of this name, with "_" for "-"."""
+COMMANDS: Final = {
+    "check": "check:check",
+    "config": "config:config",
+    "dump": "dump:dump",
+    "list": "listing:list_supervisors",
+    "logs": "logs:logs",
+    "restart": "restart:restart",
+    "scale": "scale:scale",
+    "serve": "serve:serve",
+    "spawn": "spawn:spawn",
+    "status": "status:status",
+    "stop": "stop:stop",
+    "systemd-unit": "systemd_unit:systemd_unit",
+}
+"""Where each `click.Command` is: a module in this folder, and its name in there."""
 
 
 class LazyGroup(click.Group):
@@ -24,10 +37,17 @@ class LazyGroup(click.Group):
         """Import a command; None: there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
-        name = cmd_name.replace("-", "_")
-        command = getattr(import_module(f"coachman.cli.{name}"), name)
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(f"coachman.cli.{module}"), name)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; end as a shell expects after a Ctrl-C, where click would say "Aborted!"."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(130)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

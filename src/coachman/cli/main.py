@@ -11,7 +11,10 @@ from coachman.unix.standard_descriptors import keep_standard_descriptors
 
 
 def main() -> None:
-    """Run the command line. Exit status 0: done; 1: it failed, and stderr says why; 2: wrong usage."""
+    """Run the command line. Exit status 0: done; 1: it failed, and stderr says why; 2: wrong usage.
+
+    `docs/commands.md` has those of the commands that control a supervisor.
+    """
     keep_standard_descriptors()  # started without them, a socket would get the number, and then the log
     try:
         if sys.argv[1:2] == ["check"]:
@@ -34,6 +37,6 @@ def main() -> None:
     except CoachmanError as error:
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
         print(f"coachman: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)

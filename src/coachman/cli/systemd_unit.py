@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from coachman.cli.serve import configuration, serve
+from coachman.cli.loading import loaded_from
+from coachman.cli.serve import serve
 from coachman.cli.unit_text import Service, service_unit, socket_unit
 from coachman.config.settings import APPLICATION_SETTINGS, SUPERVISOR_SETTINGS
 
@@ -42,7 +43,9 @@ def systemd_unit(
     Nothing is installed: put the output into /etc/systemd/system.
     """
     made_by = shlex.join(["coachman", "systemd-unit", *sys.argv[2:]])
-    config = configuration(**serve.make_context("coachman serve", list(arguments)).params)
+    given = serve.make_context("coachman serve", list(arguments)).params
+    # Not with the variables of whoever prints the unit: the service will not have them.
+    config = loaded_from(given.pop("application"), given.pop("config_file"), given, {}).config
     if user is None and os.geteuid() != 0:
         user = getpass.getuser()
     service = Service(

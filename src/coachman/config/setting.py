@@ -27,3 +27,8 @@ class Setting:
     def variable(self) -> str:
         """The name of its environment variable."""
         return "COACHMAN_" + self.key.upper().replace("-", "_")
+
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.key

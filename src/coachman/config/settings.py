@@ -12,6 +12,15 @@ from coachman.config.values import each, mapping, whole_number
 _count: Final = whole_number(0, 2**53)
 _function: Final = "MODULE:FUNCTION"
 
+APPLICATION: Final = Setting(
+    "app",
+    "location",
+    values.application,
+    "The application: MODULE:ATTRIBUTE, a file, or a folder.",
+    "APP",
+)
+"""The argument of `coachman serve`; in the file and the environment it is a setting like the others."""
+
 APPLICATION_SETTINGS: Final = (
     Setting("bind", "addresses", each(values.address), "Where to listen.", "HOST:PORT|unix:PATH", True),
     Setting("name", "name", values.text, "What it is called in the log and by commands.", "NAME"),

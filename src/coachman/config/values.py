@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 from coachman.config.addresses import Address, TcpAddress, parse_address
+from coachman.config.application_location import ApplicationLocation, locate_application
 from coachman.config.model import ProcessCount
+from coachman.config.nearest import nearest
 from coachman.config.resource_limits import parse_limit
 from coachman.errors import ConfigurationError
 
@@ -87,10 +89,18 @@ def choice(options: type[StrEnum]) -> Parser[StrEnum]:
         try:
             return options(raw)
         except ValueError:
-            words = ", ".join(option.value for option in options)
-            raise ConfigurationError(f"{raw!r} is none of {words}") from None
+            words = [option.value for option in options]
+            guess = nearest(str(raw), words)
+            raise ConfigurationError(f"{raw!r} is none of {', '.join(words)}{guess}") from None
 
     return parse
+
+
+def application(raw: Any, folder: Path) -> ApplicationLocation:
+    """Read ``MODULE:ATTRIBUTE``, a file or a folder."""
+    if not isinstance(raw, str) or not raw:
+        raise ConfigurationError(f"{raw!r} is no application; write module:attribute, a file or a folder")
+    return locate_application(raw, folder)
 
 
 def path(raw: Any, folder: Path) -> Path:

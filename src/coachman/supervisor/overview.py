@@ -25,14 +25,14 @@ class Overview:
         self._started_at = time.time()
         self._usage = UsageMeter()
 
-    def status(self) -> SupervisorStatus:
-        """Return the state of everything at this moment; what processes use is not looked at."""
+    def status(self, *, measured: bool = False) -> SupervisorStatus:
+        """Return the state of everything at this moment; what processes use only where it is `measured`."""
         return SupervisorStatus(
             pid=os.getpid(),
             version=VERSION,
             started_at=self._started_at,
             state=self.state,
-            applications=tuple(application.status(measured=False) for application in self._applications),
+            applications=tuple(application.status(measured=measured) for application in self._applications),
             log_lines=self._log.lines,
             lost_log_lines=self._log.lost_lines,
         )

@@ -87,12 +87,23 @@ class Watchdog:
     def _run(self) -> None:
         while not self._closing:
             pause = self._look()
-            self._parked = pause is None
-            # Once more: a request that began before the flag was seen has not woken anybody.
-            if pause is not None or not self._running:
+            if pause is None:
+                self._park()
+                # Not before that can anything be late. To look again at once would have every request wake
+                # the thread, where there is one at a time.
+                pause = self._timeout
+            if not self._closing:
                 self._wake.wait(pause)
-            self._parked = False
-            self._wake.clear()
+                self._wake.clear()
+
+    def _park(self) -> None:
+        """Sleep until a request begins."""
+        self._parked = True
+        # Once more: a request that began before the flag was seen has not woken anybody.
+        if not self._running:
+            self._wake.wait()
+        self._parked = False
+        self._wake.clear()
 
     def _look(self) -> float | None:
         """Deal with what is late; return the seconds until something may be, None where nothing is timed."""

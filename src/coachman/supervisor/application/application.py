@@ -11,12 +11,15 @@ from math import ceil
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
+from coachman.errors import ConfigurationError
 from coachman.policy.lifecycle import State
 from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
 from coachman.supervisor.activation import addresses_to_bind
+from coachman.supervisor.application.demand_watch import DemandWatch
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.limit_watch import LimitWatch
+from coachman.supervisor.application.memory_gauge import MemoryGauge
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.refusals import Refusals
 from coachman.supervisor.application.reloading import Reloading, require_watchfiles
@@ -28,13 +31,17 @@ from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.undertaker.undertaker import Estate
+from coachman.unix.accept_queue import accept_queue_length
 from coachman.unix.identity import find_identity
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
-SLOTS = 4096
-"""Slots of the scoreboard: more than a pool can ever have workers, and free of charge until they are used."""
+SPARE_SLOTS = 256
+"""Slots of the scoreboard beyond those that the configured number needs, for `Application.scale`.
+
+Not any number: workers look through all of them to see who is free.
+"""
 
 
 class Application:
@@ -61,6 +68,7 @@ class Application:
         self.processes = config.scaling.processes
         """How many workers there may be; `scale` changes it."""
         self._log = log
+        self._memory_gauge = MemoryGauge()
         self._reloading: Reloading | None = None
         self._on_close = ExitStack()
         if config.restart.reload:
@@ -74,7 +82,9 @@ class Application:
             for address in addresses_to_bind(config, passed):
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
-            self._scoreboard = Scoreboard.create(SLOTS)
+            # Twice: where the pool shrinks or is replaced, those that drain have slots as well.
+            slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
+            self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
             self._lifeline = Lifeline()
             on_failure.callback(self._lifeline.close)
@@ -84,6 +94,9 @@ class Application:
             )
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
+            self._demand_watch = DemandWatch(
+                config, self.pool, self._scoreboard, self.listeners, self._refusals, log.note
+            )
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
@@ -109,6 +122,7 @@ class Application:
             await first_of(generation.tried)
         if generation.failure is not None and not keep_trying:
             raise StartFailed(generation.failure)
+        self._demand_watch.start()
         for listener in self.listeners:
             self._log.announce(f"listening at {listener.address.url}")
 
@@ -131,12 +145,17 @@ class Application:
         """Change how many workers there are to be; return how many, from now on until the server ends.
 
         `change` is "4" or "2-8", or "+1" or "-1", which moves both ends of the range. Raises
-        `ConfigurationError` where it is neither, or would leave none.
+        `ConfigurationError` where it is neither, or would leave none, or more than there is room for.
         """
-        self.processes = scaled(self.processes, change)
-        self.pool.wanted = min(max(self.pool.wanted, self.processes.least), self.processes.most)
-        self._log.note(f"{self.name} is to have {self.processes} workers")
-        self.pool.reconcile()
+        processes = scaled(self.processes, change)
+        room = (self._scoreboard.slots - self.config.restart.surge - 1) // 2
+        if processes.most > room:
+            raise ConfigurationError(
+                f"{self.name} has room for {room} workers, not for {processes.most}; for more, "
+                f"start the server with --processes {processes}"
+            )
+        self.processes = processes
+        self._demand_watch.set_processes(self.processes)
         return self.processes
 
     async def dump(self, pid: int | None = None) -> dict[int, str]:
@@ -155,6 +174,7 @@ class Application:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
         if self._reloading is not None:
             await self._reloading.stop()
+        self._demand_watch.stop()
         await self._limit_watch.stop()
         await self.pool.stop()
         await self._refusals.stop()
@@ -175,6 +195,9 @@ class Application:
         """Return its state at this moment; `measured`: with what its workers use."""
         generations = self.pool.generations
         newest = generations.newest
+        workers = [member.process for member in self.pool.members if member.process is not None]
+        memory = self._memory_gauge.read([worker.pid for worker in workers]) if measured else {}
+        now = time.monotonic()
         views = {member.slot: self._scoreboard.view(member.slot) for member in self.pool.members}
         return ApplicationStatus(
             name=self.name,
@@ -185,10 +208,10 @@ class Application:
             generation=generations.number,
             preloaders=generations.preloaders,
             workers=tuple(
-                worker_status(member.process, views[member.slot], time.monotonic(), measured=measured)
-                for member in self.pool.members
-                if member.process is not None
+                worker_status(worker, views[worker.slot], memory.get(worker.pid), now, measured=measured)
+                for worker in workers
             ),
+            queue=self._queue(),
             last_restart=newest.restart if newest is not None and newest.number > 1 else None,
             problem=self._problem(),
             totals=self.pool.history.totals(view.counters for view in views.values()),
@@ -205,6 +228,11 @@ class Application:
             last_restart=newest.restart if newest is not None and newest.number > 1 else None,
             problem=self._problem(),
         )
+
+    def _queue(self) -> int | None:
+        lengths = [accept_queue_length(listener.sock) for listener in self.listeners]
+        known = [length for length in lengths if length is not None]
+        return sum(known) if len(known) == len(lengths) else None
 
     def _watch_for_changes(self) -> None:
         root, restart = self.config.location.root, self.config.restart

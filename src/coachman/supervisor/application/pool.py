@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from coachman.config.model import ApplicationConfig
-from coachman.policy.backoff import failures_after_death, restart_delay
+from coachman.policy.backoff import failures_after_death
 from coachman.policy.death import Death, explain
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import Excess
@@ -18,7 +18,8 @@ from coachman.supervisor.application.background import Background
 from coachman.supervisor.application.generations import Generations
 from coachman.supervisor.application.history import History
 from coachman.supervisor.application.member import Member
-from coachman.supervisor.durations import duration
+from coachman.supervisor.application.rests import Rests
+from coachman.supervisor.durations import duration, soon
 from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
@@ -65,10 +66,7 @@ class Pool:
         self.generations = Generations(config, account, log, self.reconcile)
         self._members: dict[int, Member] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
-        self._failures: dict[int, int] = {}
-        """How often in a row workers have failed, by slot."""
-        self._resting: dict[int, asyncio.TimerHandle] = {}
-        """Slots that stay empty until the timer is due."""
+        self._rests = Rests(self.reconcile)
         self._background = Background()
         self._stopping = False
 
@@ -80,8 +78,7 @@ class Pool:
     async def stop(self) -> None:
         """Drain every worker and wait until all processes have ended."""
         self._stopping = True
-        for timer in self._resting.values():
-            timer.cancel()
+        self._rests.forget()
         for member in self.members:
             member.unwanted = "the server stops"
             if member.state is State.SPAWNING:
@@ -116,7 +113,9 @@ class Pool:
                 case Start(slot, number):
                     member = Member(slot, self.generations.by_number(number))
                     self._members[slot] = member
-                    self._lives[slot] = asyncio.create_task(self._live(member))
+                    self._lives[slot] = life = asyncio.create_task(self._live(member))
+                    # Not at the end of the life itself: one that is called off at once never begins.
+                    life.add_done_callback(partial(self._forget, member))
                 case Drain(slot):
                     member = self._members[slot]
                     member.unwanted = self._why_drained(member)
@@ -137,8 +136,7 @@ class Pool:
     @property
     def retry_after(self) -> float:
         """Seconds until a worker that could not be kept is started again; 0.0: it is under way."""
-        due = [timer.when() for timer in self._resting.values()]
-        return max(0.0, min(due, default=0.0) - asyncio.get_running_loop().time())
+        return self._rests.left
 
     def _view(self) -> PoolView:
         serving, coming = self.generations.serving, self.generations.coming
@@ -149,7 +147,7 @@ class Pool:
             serving=None if serving is None else serving.number,
             coming=None if coming is None else coming.number,
             coming_waits=coming is not None and coming.waits,
-            resting=tuple(self._resting),
+            resting=self._rests.slots,
             starts_at_once=STARTS_AT_ONCE,
         )
 
@@ -180,11 +178,12 @@ class Pool:
             self._note_end(member, await member.process.ended())
         except StartFailed as error:
             self._note_failed_start(member, error.failure)
-        finally:
-            self.history.add(self._scoreboard.view(member.slot).counters)
-            self._scoreboard.clear(member.slot, pid=0, generation=0)
-            del self._members[member.slot], self._lives[member.slot]
-            self.reconcile()
+
+    def _forget(self, member: Member, _life: asyncio.Task[None]) -> None:
+        self.history.add(self._scoreboard.view(member.slot).counters)
+        self._scoreboard.clear(member.slot, pid=0, generation=0)
+        del self._members[member.slot], self._lives[member.slot]
+        self.reconcile()
 
     async def _start(self, member: Member) -> None:
         """Have it started; raise `StartFailed` where that fails."""
@@ -220,9 +219,7 @@ class Pool:
         self._log.note(f"worker {member.slot} (pid {member.process.pid}) is ready after {duration(took)}")
         if self.generations.note_ready(member.generation):
             # Earlier failures say nothing about this code.
-            self._failures.clear()
-            for slot in list(self._resting):
-                self._resting.pop(slot).cancel()
+            self._rests.forget()
 
     def _note_failed_start(self, member: Member, failure: StartFailure) -> None:
         self.history.note_failed_start(failure)
@@ -231,8 +228,7 @@ class Pool:
         if member.generation is self.generations.coming:
             self.generations.note_failed(member.generation, failure)
             return
-        failures = self._failures.get(member.slot, 0) + 1
-        again = self._rest(member.slot, failures)
+        again = soon(self._rests.begin(member.slot, self._rests.failures(member.slot) + 1))
         self._log.note(f"worker {member.slot} could not be started, trying again{again}: {failure}")
 
     def _note_timed_out(self, member: Member, _seconds: float, line: str) -> None:
@@ -254,23 +250,10 @@ class Pool:
         self.history.note_replacement("asked to end" if worker.drained else "died")
         again = ""
         if not worker.drained:
-            failures = self._failures.get(member.slot, 0)
-            again = self._rest(member.slot, failures_after_death(failures, served_for=death.served_for))
+            failures = self._rests.failures(member.slot)
+            failures = failures_after_death(failures, served_for=death.served_for)
+            again = soon(self._rests.begin(member.slot, failures))
         self._log.note(f"{explain(death)}; replacing it{again}")
-
-    def _rest(self, slot: int, failures: int) -> str:
-        """Keep `slot` empty for as long as so many failures in a row ask for; say for how long."""
-        self._failures[slot] = failures
-        delay = restart_delay(failures)
-        if not delay:
-            return ""
-        loop = asyncio.get_running_loop()
-        self._resting[slot] = loop.call_later(delay, partial(self._end_rest, slot))
-        return f" in {duration(delay)}"
-
-    def _end_rest(self, slot: int) -> None:
-        del self._resting[slot]
-        self.reconcile()
 
 
 def _death(member: Member, worker: WorkerProcess, ending: Ending, view: SlotView) -> Death:

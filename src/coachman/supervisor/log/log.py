@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from coachman.config.model import LogFormat, LogLevel
-from coachman.protocol.log_format import FORMATS, Attribution, Source, encode_note
+from coachman.protocol.log_format import FORMATS, Attribution, Source, TextFormat, encode_note
 from coachman.protocol.unwritten import Unwritten
 from coachman.supervisor.log.gate import Gate
 from coachman.supervisor.log.log_file import LogFile, write_out
 from coachman.supervisor.log.log_writer import LogWriter, Put
+from coachman.supervisor.log.recent import Recent
 
 CLOSING_SECONDS = 3.0
 """How long a reader of the log may take for what is left of it when the supervisor ends."""
@@ -66,6 +68,8 @@ class Log:
         self._writer = LogWriter[_Item]("log", self._write_items, self.gate.open)
         self._errors = LogWriter[bytes]("standard error", _write_errors)
         self._refused = Unwritten()
+        self.recent = Recent[_Item]()
+        """What was written last, before it is formatted; `text` does that."""
         self.lines = 0
         """Lines that there have been, of applications and of the supervisor."""
 
@@ -81,12 +85,16 @@ class Log:
 
     def write(self, source: Source, stream: str, block: bytes) -> None:
         """Write whole lines that `source` printed to `stream`, each with its newline."""
-        self._queue(_Lines(source.attributions[stream], block, time.time_ns()), block)
+        lines = _Lines(source.attributions[stream], block, time.time_ns())
+        self._queue(lines, block)
+        self.recent.add(source.application, lines, block)
 
     def note(self, text: str) -> None:
         """Write what the supervisor itself has to say: to standard error where the format has no notes."""
+        note, block = _Note(text, time.time_ns()), encode_note(text) + b"\n"
+        self.recent.add(None, note, block)
         if self._format.has_notes:
-            self._queue(_Note(text, time.time_ns()), encode_note(text) + b"\n")
+            self._queue(note, block)
         else:
             self._complain(text)
 
@@ -104,6 +112,18 @@ class Log:
     def reopen(self) -> None:
         """Go on in the file that has the log's path now, after what was written before is in the old one."""
         self._writer.put(_Reopen(), 0)
+
+    def text(self, items: Iterable[_Item]) -> str:
+        """Return recent items as the log has them; notes in any format."""
+        notes = self._format if self._format.has_notes else TextFormat(os.getpid())
+        blocks = []
+        for item in items:
+            match item:
+                case _Lines(attribution, block, time_ns):
+                    blocks.append(self._format.lines(attribution, block, time_ns))
+                case _Note(text, time_ns):
+                    blocks.append(notes.note(text, time_ns))
+        return b"".join(blocks).decode(errors="backslashreplace")
 
     def close(self) -> None:
         """Write what is left, for `CLOSING_SECONDS` at most, and close the file."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from typing import Any, Final
 
 from coachman.worker.asgi.transport_of import transport_of
@@ -56,11 +55,11 @@ def _write_past_the_loop(receive: Any) -> bool:
     transport = transport_of(receive)
     if transport is None or transport.get_write_buffer_size():
         return False  # an earlier answer is on its way, and must not be cut in two
-    sock = transport.get_extra_info("socket")
     try:
-        os.write(sock.fileno(), LATE_ANSWER)
+        # Of our own: what uvloop gives out as its socket can do neither.
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as sock:
+            sock.send(LATE_ANSWER, socket.MSG_DONTWAIT)
+            sock.shutdown(socket.SHUT_WR)
     except OSError:
         return False
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_WR)
     return True

@@ -75,6 +75,7 @@ class Exchange:
         self._send = send
         self._status = 0
         self._size = 0
+        self._logged = False
         self.timed = False
         """The watchdog has been told that it began, and not yet that it is answered."""
         self._late = False
@@ -105,10 +106,11 @@ class Exchange:
             await self._send(message)
 
     def close(self) -> None:
-        """Write the line of the access log."""
+        """Write the line of the access log. Again: nothing happens."""
         access_log = self._services.access_log
-        if access_log is None:
+        if access_log is None or self._logged:
             return
+        self._logged = True
         scope = self.scope
         headers = {name: value for name, value in scope["headers"] if name in (b"referer", b"user-agent")}
         first = access_log.add(
@@ -125,7 +127,7 @@ class Exchange:
                 request_id=self._request_id,
             )
         )
-        if first:
+        if first and self._loop is asyncio._get_running_loop():
             self._loop.call_soon(access_log.flush)
 
     # What the watchdog calls.
@@ -138,7 +140,11 @@ class Exchange:
     def answer_late(self) -> bool:
         """Answer 504; nothing was sent, or the watchdog would not have got the request."""
         self._late, self._status = True, 504
-        return answer_late(self._loop, self.receive, self._send)
+        answered = answer_late(self._loop, self.receive, self._send)
+        self.close()
+        if self._services.access_log is not None:
+            self._services.access_log.flush()  # the loop may never turn again
+        return answered
 
     def _begin_answer(self) -> bool:
         """Return whether the answer may begin; from then on the application may take as long as it likes."""

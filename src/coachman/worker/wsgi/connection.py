@@ -11,7 +11,7 @@ import socket
 import traceback
 from collections.abc import Iterable, Iterator
 from math import inf
-from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -131,6 +131,8 @@ class Connection:
         moment = deadline(wait, engine.bounds)
         if now < moment:
             return moment
+        if self._has_news(armed):
+            return now  # the loop was held up, and not the peer; it comes to this connection next
         if phase is Phase.HEAD or phase is Phase.BODY:
             self._refusal = BadRequest("408 Request Timeout", overdue(phase, engine.bounds))
             self._armed = 0
@@ -147,6 +149,12 @@ class Connection:
             return bool(self.sock.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
+
+    def _has_news(self, events: int) -> bool:
+        """Return whether something has happened that the loop waits for and has not got to yet."""
+        ready = poll()
+        ready.register(self.sock, events)
+        return bool(ready.poll(0))
 
     def on_event(self, events: int) -> None:
         """What the loop calls when the peer has sent something or can take more."""

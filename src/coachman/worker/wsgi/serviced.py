@@ -93,11 +93,12 @@ class ServicedConnection(Connection):
             self._logged = request
             self._started_ns = time.monotonic_ns()
             self._take_request_id(request)
-        answer = self._static_answer(request)
-        self._answers.pop(request, None)
-        if answer is not None:
-            self._send_static(request, answer)
-            return
+        if services.static is not None:
+            answer = self._static_answer(request)
+            del self._answers[request]
+            if answer is not None:
+                self._send_static(request, answer)
+                return
         self._begin_timing()
         super()._serve(request)
         self._end_timing()
@@ -116,11 +117,17 @@ class ServicedConnection(Connection):
         self._log()
 
     def _refuse(self, refusal: BadRequest) -> None:
-        self._out.expect_answer()
-        self._started_ns = time.monotonic_ns()
+        request, self._logged = self._logged, None
+        if request is None:  # what was sent is none, so nothing has begun
+            self._out.expect_answer()
+            self._started_ns = time.monotonic_ns()
         super()._refuse(refusal)
         if self._services.access_log is not None:
-            self._write_line(None)
+            self._write_line(request)
+
+    def _write(self, data: bytes) -> None:
+        super()._write(data)
+        self._begin_timing()  # the application goes on
 
     # Static files.
 
@@ -241,6 +248,9 @@ class ServicedConnection(Connection):
             answered = self._send_past_outbox(LATE_HEAD if head_only else LATE_ANSWER)
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR if answered else socket.SHUT_RDWR)
+        self._log()
+        if self._services.access_log is not None:
+            self._services.access_log.flush()  # the application may never come back, nor the loop
         return answered
 
     def _send_past_outbox(self, data: bytes) -> bool:

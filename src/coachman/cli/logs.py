@@ -1,0 +1,48 @@
+"""`coachman logs`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from coachman.cli.supervisors import NoAnswer, chosen_supervisor
+from coachman.cli.target import target_from, with_target
+from coachman.protocol.control_socket import FOLLOW, LOGS, REOPEN, LogLines
+
+
+@click.command()
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on, until Ctrl-C.")
+@click.option("-n", "--lines", type=click.IntRange(0), metavar="N", help="So many of the recent lines only.")
+@click.option("--reopen", is_flag=True, help="Print nothing; have the log file opened anew, by its name.")
+@with_target
+def logs(follow: bool, lines: int | None, reopen: bool, **target: Any) -> None:
+    """Print the recent lines of the log: about 128 KiB of each application, wherever the log goes.
+
+    With --app: what that application has printed, and what the supervisor says. Who follows and reads too
+    slowly is told how many lines are missing.
+    Exit status 0: done, or the supervisor that was followed has ended; 1: there is no such application;
+    3: no supervisor; 4: several; 5: no answer.
+    """
+    meant = target_from(target)
+    with chosen_supervisor(meant) as supervisor:
+        if reopen:
+            supervisor.ask(REOPEN, result=type(None))
+            return
+        first = supervisor.ask(FOLLOW if follow else LOGS, meant.app, result=LogLines)
+        kept = first.text.splitlines(keepends=True)
+        _write("".join(kept if lines is None else kept[len(kept) - min(lines, len(kept)) :]))
+        try:
+            while follow:
+                more = supervisor.next(LogLines, timeout=None)
+                if more.skipped:
+                    _write(f"... {more.skipped} lines are missing here: they are read too slowly ...\n")
+                _write(more.text)
+        except NoAnswer:
+            pass  # it has ended
+
+
+def _write(text: str) -> None:
+    sys.stdout.buffer.write(text.encode(errors="backslashreplace"))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,62 @@
+"""What a translation consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from coachman.config.shown import Plain, toml, toml_key
+from coachman.errors import ConfigurationError
+
+Pairs: TypeAlias = dict[str, Plain]
+"""Values by the keys of our settings."""
+
+Rule: TypeAlias = "Callable[[Any], Pairs] | str"
+"""What makes our settings from a value, or why there is no equivalent."""
+
+UNKNOWN: Final = "not known, and nothing like it"
+
+
+@dataclass(slots=True)
+class Translation:
+    """Our settings, and what could not be carried over."""
+
+    settings: Pairs = field(default_factory=dict)
+    missing: list[tuple[str, str]] = field(default_factory=list)
+    """Name of a foreign setting, and why it has no equivalent."""
+
+    def apply(self, rules: Mapping[str, Rule], name: str, value: Any) -> None:
+        """Carry one foreign setting over by its rule."""
+        rule = rules.get(name, UNKNOWN)
+        if isinstance(rule, str):
+            self.missing.append((name, rule))
+            return
+        try:
+            pairs = rule(value)
+        except ConfigurationError as error:
+            self.missing.append((name, f"{value!r}: {error}"))
+            return
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            self.missing.append((name, f"the value {value!r} is not understood: {error}"))
+            return
+        for key, item in pairs.items():
+            before = self.settings.get(key)
+            if isinstance(before, list) and isinstance(item, list):
+                item = before + item
+            elif isinstance(before, dict) and isinstance(item, dict):
+                item = {**before, **item}
+            self.settings[key] = item
+
+    def text(self) -> str:
+        """Return it as a coachman.toml, what is missing as comments at the end."""
+        lines = [f"{toml_key(key)} = {toml(value)}" for key, value in self.settings.items()]
+        if self.missing:
+            lines += ["", "# Without an equivalent:"]
+            lines += [f"#   {name}: {' '.join(why.split())}" for name, why in self.missing]
+        return "\n".join(lines) + "\n"
+
+
+def to(key: str) -> Rule:
+    """Return the rule for a setting of ours that takes the same values."""
+    return lambda value: {key: value}

@@ -1,0 +1,143 @@
+"""Looks at how much there is to do, as long as there is something to do: for scaling and overload."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from coachman.config.model import ApplicationConfig, ProcessCount
+from coachman.policy.lifecycle import State
+from coachman.policy.overload import surplus
+from coachman.policy.scaling import Bounds, Demand, Scaling, affordable, scaled_to
+from coachman.supervisor.application.pool import Pool
+from coachman.supervisor.application.refusals import Refusals
+from coachman.unix.accept_queue import accept_queue_length
+from coachman.unix.listeners import Listener
+from coachman.unix.process_usage import proportional_memory
+from coachman.unix.scoreboard import Scoreboard
+
+BUSY_PERIOD = 0.1
+"""Seconds between two looks while requests wait, or all threads are busy."""
+CALM_PERIOD = 1.0
+"""Seconds between two looks while there are connections, or more workers than have to be."""
+
+
+class DemandWatch:
+    """Sets how many workers the pool is to have, and has refused what is too much.
+
+    While nobody is connected it waits for the first connection to arrive, and looks at nothing. Where the
+    number of workers is fixed and any number may wait, it never looks at all.
+    """
+
+    def __init__(
+        self,
+        config: ApplicationConfig,
+        pool: Pool,
+        scoreboard: Scoreboard,
+        listeners: Sequence[Listener],
+        refusals: Refusals,
+        note: Callable[[str], None],
+    ) -> None:
+        self.bounds = _bounds(config, config.scaling.processes)
+        self._config = config
+        self._pool = pool
+        self._scoreboard = scoreboard
+        self._listeners = listeners
+        self._refusals = refusals
+        self._note = note
+        self._scaling = Scaling(self.bounds.least)
+        self._armed: list[int] = []
+        """Descriptors of the listening sockets, of our own, since others wait for the same sockets."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        if self._needed:
+            self._look()
+
+    def set_processes(self, processes: ProcessCount) -> None:
+        """Keep the number of workers within other bounds from now on."""
+        self.bounds = _bounds(self._config, processes)
+        wanted = min(max(self._pool.wanted, processes.least), processes.most)
+        self._want(Scaling(wanted, (time.monotonic(),) * (wanted - processes.least)))
+        self.stop()
+        self.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._disarm()
+
+    @property
+    def _needed(self) -> bool:
+        return self.bounds.least < self.bounds.most or self._config.scaling.max_queue > 0
+
+    def _look(self) -> None:
+        self._timer = None
+        self._disarm()
+        queues = [accept_queue_length(listener.sock) for listener in self._listeners]
+        self._refusals.refuse(surplus(queues, self._config.scaling.max_queue))
+        queue = sum(length or 0 for length in queues)
+        ready = [member for member in self._pool.members if member.state is State.READY]
+        views = [self._scoreboard.view(member.slot) for member in ready]
+        demand = Demand(
+            at=time.monotonic(),
+            ready=len(ready),
+            in_flight=sum(view.in_flight for view in views),
+            waiting=queue + sum(view.waiting for view in views),
+        )
+        self._want(self._affordable(scaled_to(self._scaling, demand, self.bounds)))
+        threads = self.bounds.threads * len(ready)
+        if demand.waiting or (threads and demand.in_flight >= threads):
+            self._look_later(BUSY_PERIOD)
+        elif any(view.connections for view in views) or self._pool.wanted > self.bounds.least:
+            self._look_later(CALM_PERIOD)
+        else:
+            self._arm()
+
+    def _want(self, scaling: Scaling) -> None:
+        self._scaling = scaling
+        if scaling.wanted != self._pool.wanted:
+            self._note(f"{self._config.title} is to have {scaling.wanted} workers, after {self._pool.wanted}")
+            self._pool.wanted = scaling.wanted
+            self._pool.reconcile()
+
+    def _affordable(self, scaling: Scaling) -> Scaling:
+        budget = self._config.scaling.max_memory
+        if not budget or scaling.wanted <= self._pool.wanted:
+            return scaling
+        pids = self._pool.pids()
+        if pids is None:  # a worker is being forked: its memory is not known, so there is no telling
+            wanted = self._pool.wanted
+        else:
+            wanted = affordable(
+                scaling.wanted,
+                least=self._pool.wanted,
+                workers=len(self._pool.members),
+                memory=sum(proportional_memory(pid) or 0 for pid in pids),
+                budget=budget,
+            )
+        return Scaling(wanted, scaling.needed_at[: wanted - self.bounds.least], scaling.pressed_since)
+
+    def _look_later(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _arm(self) -> None:
+        """Look again when a connection arrives. A worker may have it by then: the next one will do."""
+        for listener in self._listeners:
+            self._armed.append(fd := os.dup(listener.sock.fileno()))
+            asyncio.get_running_loop().add_reader(fd, self._look)
+
+    def _disarm(self) -> None:
+        for fd in self._armed:
+            asyncio.get_running_loop().remove_reader(fd)
+            os.close(fd)
+        self._armed.clear()
+
+
+def _bounds(config: ApplicationConfig, processes: ProcessCount) -> Bounds:
+    return Bounds(processes.least, processes.most, config.worker.threads, config.scaling.idle_time)

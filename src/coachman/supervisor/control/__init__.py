@@ -1,0 +1,1 @@
+"""The control socket: what a person asks of a running supervisor."""

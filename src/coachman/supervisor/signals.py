@@ -1,0 +1,82 @@
+"""The signals of the supervisor. `docs/signals.md` has the table for people."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from coachman.errors import ConfigurationError
+from coachman.supervisor.log.log import Log
+from coachman.supervisor.operations import Operations
+from coachman.unix.signals import signal_name
+
+Act: TypeAlias = Callable[[Operations, str], object]
+"""Does what a signal stands for; it is given the signal's name as the cause."""
+
+
+def _restart(operations: Operations, cause: str) -> None:
+    operations.begin_restart("", cause)
+
+
+def _nothing_else(_operations: Operations, _cause: str) -> None:
+    """Only what is done for every signal: unhandled, this one would end the process."""
+
+
+ACTIONS: Final[Mapping[signal.Signals, Act]] = {
+    signal.SIGTERM: Operations.stop,
+    signal.SIGINT: Operations.stop,
+    signal.SIGQUIT: Operations.stop_now,
+    signal.SIGHUP: _restart,
+    signal.SIGUSR1: lambda operations, _cause: operations.reopen_log(),
+    signal.SIGUSR2: _nothing_else,
+    signal.SIGTTIN: lambda operations, _cause: operations.scale("", "+1"),
+    signal.SIGTTOU: lambda operations, _cause: operations.scale("", "-1"),
+}
+"""By signal. SIGWINCH, by which nginx and gunicorn drain their workers, is sent by every terminal that
+changes its size: it is left to its default, which is nothing. SIGCHLD belongs to `Strays`."""
+
+OF_TERMINALS: Final = frozenset({signal.SIGTTIN, signal.SIGTTOU})
+
+
+class Signals:
+    """Does what each signal asks for, until it is closed; `after_each` is called behind every one."""
+
+    def __init__(self, operations: Operations, log: Log, after_each: Callable[[], None]) -> None:
+        self._operations = operations
+        self._log = log
+        self._after_each = after_each
+        self._loop = asyncio.get_running_loop()
+        for number in ACTIONS:
+            self._loop.add_signal_handler(number, self._on_signal, number)
+
+    def close(self) -> None:
+        """Listen to signals no longer: one that comes now must not spoil the exit status."""
+        for number in ACTIONS:
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number in OF_TERMINALS and _in_background_of_terminal():
+            # The terminal's own: somebody in its background reads or writes. Ignored, the write goes through;
+            # handled, it would be tried and interrupted again, for ever.
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+            return
+        try:
+            ACTIONS[number](self._operations, signal_name(number))
+        except ConfigurationError as error:
+            self._log.note(f"{signal_name(number)}: {error}")
+        self._after_each()
+
+
+def _in_background_of_terminal() -> bool:
+    """Return whether one of the standard descriptors is our terminal, and we are not in its foreground."""
+    for fd in (0, 1, 2):
+        try:
+            return os.tcgetpgrp(fd) != os.getpgrp()
+        except OSError:  # no terminal, or not the one that controls us
+            continue
+    return False

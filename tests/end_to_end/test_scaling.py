@@ -1,0 +1,110 @@
+"""The pool grows while requests wait, shrinks when they do not, and turns away what is far too much."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from .applications import write_application
+from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
+from .raw_client import RawClient
+
+GATED = """
+def application(environ, start_response):
+    wait_at_gate()
+    start_response("200 OK", [])
+    return [b"answered"]
+"""
+
+
+@pytest.mark.parametrize("method", ["preload", "direct"])
+def test_the_pool_grows_while_requests_wait_and_shrinks_again(tmp_path: Path, method: str) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    options = (
+        "--bind",
+        "127.0.0.1:0",
+        "--processes",
+        "1-3",
+        "--max-idle-time",
+        "2",
+        "--spawn-method",
+        method,
+    )
+    with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
+        url = server.url
+        with ExitStack() as clients:
+            connected = [clients.enter_context(RawClient(url)) for _ in range(12)]
+            for client in connected:
+                client.get()
+            server.ready_workers(3)
+            for _ in connected:
+                gate.wait_for_arrival()
+                gate.open()
+            for client in connected:
+                assert client.answer().body == b"answered"
+        server.wait_for_output("is to have 1 workers, after 3")
+        for slot in (2, 3):
+            server.wait_for_output(
+                rf"worker {slot} .* ended with exit status 0 .*: it is not needed any more"
+            )
+        assert server.stop() == 0
+
+
+def test_a_fixed_pool_does_not_grow(tmp_path: Path) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    options = ("--bind", "127.0.0.1:0", "--processes", "1")
+    with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
+        with ExitStack() as clients:
+            connected = [clients.enter_context(RawClient(server.url)) for _ in range(4)]
+            for client in connected:
+                client.get()
+            for _ in connected:
+                gate.wait_for_arrival()
+                gate.open()
+            assert all(client.answer().status == 200 for client in connected)
+        assert "worker 2" not in server.output()
+
+
+def test_the_memory_bounds_the_growth(tmp_path: Path) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    options = ("--bind", "127.0.0.1:0", "--processes", "1-3", "--max-memory", "10M")
+    with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
+        with ExitStack() as clients:
+            connected = [clients.enter_context(RawClient(server.url)) for _ in range(12)]
+            for client in connected:
+                client.get()
+            for _ in connected:
+                gate.wait_for_arrival()
+                gate.open()
+            assert all(client.answer().status == 200 for client in connected)
+        assert "is to have" not in server.output()
+
+
+def test_far_too_many_connections_are_turned_away_with_an_answer(tmp_path: Path) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    options = ("--bind", "127.0.0.1:0", "--processes", "1", "--max-queue", "3")
+    with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
+        with ExitStack() as clients:
+            # Its thread is taken, so that nobody else's request is accepted by the worker.
+            first = clients.enter_context(RawClient(server.url))
+            first.get()
+            gate.wait_for_arrival()
+            waiting = [clients.enter_context(RawClient(server.url)) for _ in range(8)]
+            for client in waiting:
+                client.get()
+            # Who has waited longest goes first.
+            for client in waiting[:5]:
+                answer = client.answer()
+                assert answer.status == 503
+                assert int(answer.headers["retry-after"]) >= 1
+            gate.open()
+            assert first.answer().status == 200
+            for _ in waiting[5:]:
+                gate.wait_for_arrival()
+                gate.open()
+            for client in waiting[5:]:
+                assert client.answer().status == 200
+        assert server.stop() == 0

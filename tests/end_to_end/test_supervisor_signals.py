@@ -1,0 +1,81 @@
+"""The signals of `coachman serve` beside SIGINT, SIGTERM and SIGUSR1, which have tests of their own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from coachman.supervisor.signals import ACTIONS
+
+from .applications import HELLO, ONE_PROCESS, write_application
+from .coachman_command import coachman
+from .coachman_serve import CoachmanServe
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "signals.md"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CoachmanServe]:
+    monkeypatch.setenv("COACHMAN_RUNTIME_FOLDER", str(tmp_path / "runtime"))
+    write_application(tmp_path / "site", HELLO)
+    with CoachmanServe(tmp_path / "site", *ONE_PROCESS) as server:
+        server.wait_for_output("listening at")
+        yield server
+
+
+def test_sighup_restarts_with_the_new_code(server: CoachmanServe, tmp_path: Path) -> None:
+    write_application(tmp_path / "site", HELLO.replace("hello", "hello again"))
+    server.send_signal(signal.SIGHUP)
+    server.wait_for_output("the restart is done: generation 2 serves")
+    assert httpx.get(server.url, timeout=30, trust_env=False).text == "hello again"
+    assert coachman("status", "--json").json["applications"][0]["last_restart"]["cause"] == "SIGHUP"
+
+
+def test_sigttin_adds_a_worker_and_sigttou_takes_one_away(server: CoachmanServe) -> None:
+    server.send_signal(signal.SIGTTIN)
+    server.ready_workers(2)
+    server.send_signal(signal.SIGTTOU)
+    server.wait_for_output("it is not needed any more")
+    server.send_signal(signal.SIGTTOU)
+    server.wait_for_output("SIGTTOU: ")  # none would be left
+    assert coachman("status").status == 0
+
+
+def test_sigquit_ends_at_once(server: CoachmanServe, tmp_path: Path) -> None:
+    never = "import threading\ndef application(environ, start_response):\n"
+    write_application(
+        tmp_path / "slow", never + "    print('in hand', flush=True)\n    threading.Event().wait()"
+    )
+    with CoachmanServe(tmp_path / "slow", *ONE_PROCESS, "--drain-timeout", "600") as slow:
+
+        def ask() -> None:
+            with pytest.raises(httpx.TransportError):
+                httpx.get(slow.url, timeout=60, trust_env=False)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        slow.wait_for_output("in hand")
+        slow.send_signal(signal.SIGQUIT)
+        status, output = slow.outcome()
+        asking.join(30)
+    assert status == 0
+    assert "SIGQUIT: what is in hand is given up" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGWINCH])
+def test_signals_without_a_meaning_do_no_harm(server: CoachmanServe, number: signal.Signals) -> None:
+    server.send_signal(number)
+    assert httpx.get(server.url, timeout=30, trust_env=False).text == "hello"
+    assert coachman("status").status == 0
+
+
+def test_the_document_has_every_signal() -> None:
+    text = DOCUMENT.read_text().partition("## The supervisor")[2].partition("\n## ")[0]
+    rows = set(re.findall(r"SIG[A-Z0-9]+", "".join(re.findall(r"^\| ([^|]+)\|", text, re.MULTILINE))))
+    assert rows >= {number.name for number in ACTIONS}

@@ -1,0 +1,209 @@
+"""`Application`, as the control socket and the signals use it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coachman.config.addresses import TcpAddress
+from coachman.config.application_location import locate_application
+from coachman.config.building import application_config
+from coachman.config.model import ProcessCount, SpawnMethod
+from coachman.errors import ConfigurationError
+from coachman.protocol.status import ApplicationStatus
+from coachman.supervisor.application.application import Application
+from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.log.log import Log
+
+from ..end_to_end.applications import HELLO, write_application
+
+BROKEN = "raise RuntimeError('half deployed')"
+
+
+@asynccontextmanager
+async def application(folder: Path, **given: Any) -> AsyncIterator[Application]:
+    """Give an application of one process, which is not started, and stop it at the end."""
+    settings = {
+        "bind": (TcpAddress("127.0.0.1", 0),),
+        "processes": ProcessCount(1, 1),
+        "spawn-method": SpawnMethod.DIRECT,  # a fork of a preloader would not become a child of this process
+        **{key.replace("_", "-"): value for key, value in given.items()},
+    }
+    log = Log(folder / "log")
+    application = Application(application_config(locate_application(str(folder), folder), settings), log)
+    try:
+        yield application
+    finally:
+        await application.stop()
+        application.close()
+        log.close()
+
+
+async def until(application: Application, condition: Callable[[ApplicationStatus], bool]) -> None:
+    """Wait until its state is so: nothing else tells from outside."""
+    async with asyncio.timeout(30):
+        while not condition(application.status()):
+            await asyncio.sleep(0.01)
+
+
+async def ask(application: Application) -> bytes:
+    address = application.listeners[0].address
+    assert isinstance(address, TcpAddress)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def test_a_restart_says_what_came_of_it(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            done = await served.restart("a test")
+            assert (done.outcome, done.generation, done.cause, done.reason) == ("done", 2, "a test", "")
+            assert (done.took or 0) > 0
+            assert served.status().last_restart == done
+            assert served.status().totals.replacements == {"restart": 1}
+
+            write_application(tmp_path, BROKEN)
+            failed = await served.restart("another")
+            assert (failed.outcome, failed.generation) == ("failed", 3)
+            assert "half deployed" in failed.reason
+            status = served.status()
+            assert (status.generation, status.ready) == (2, 1)
+            assert "half deployed" in status.problem
+            assert status.totals.failed_spawns == 1
+
+            write_application(tmp_path, HELLO)
+            assert (await served.restart("the last")).outcome == "done"
+            assert served.status().problem == ""
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_of_several_restarts_the_newest_wins(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            outcomes = await asyncio.gather(*(served.restart(str(number)) for number in range(4)))
+            assert [status.outcome for status in outcomes] == [*["superseded"] * 3, "done"]
+            assert served.status().generation == outcomes[-1].generation == 5
+            assert {worker.generation for worker in served.status().workers if worker.state == "ready"} == {5}
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_a_restart_before_the_first_worker_is_ready_takes_its_place(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            starting = asyncio.create_task(served.start())
+            await asyncio.sleep(0)
+            restarted = await served.restart("a test")
+            await starting
+            assert restarted.outcome == "done"
+            assert served.status().generation == 2
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_a_restart_of_what_is_stopped_fails(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            await served.stop()
+            status = await served.restart("too late")
+            assert (status.outcome, status.reason) == ("failed", "the server stops")
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_a_first_start_that_fails_is_the_callers_to_deal_with(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            with pytest.raises(StartFailed, match="half deployed"):
+                await served.start()
+
+    write_application(tmp_path, BROKEN)
+    asyncio.run(use())
+
+
+def test_one_of_several_applications_is_tried_again_and_answers_meanwhile(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start(keep_trying=True)
+            assert "half deployed" in served.status().problem
+            assert (await ask(served)).startswith(b"HTTP/1.1 503 ")
+            assert served.status().totals.shed == 1
+            write_application(tmp_path, HELLO)
+            await until(served, lambda status: status.ready == 1)
+            assert (await ask(served)).endswith(b"hello")
+            assert served.status().problem == ""
+
+    write_application(tmp_path, BROKEN)
+    asyncio.run(use())
+
+
+def test_the_number_of_workers_can_be_changed(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            assert str(served.scale("+2")) == "3"
+            await until(served, lambda status: status.ready == 3)
+            served.scale("2")
+            await until(served, lambda status: len(status.workers) == 2)
+            assert [worker.slot for worker in served.status().workers] == [1, 2]
+            assert served.status().processes == "2"
+            for nonsense in ("-2", "none"):
+                with pytest.raises(ConfigurationError):
+                    served.scale(nonsense)
+            with pytest.raises(ConfigurationError, match="has room for"):
+                served.scale("900")
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_its_state_tells_of_every_worker(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (worker,) = served.status().workers
+            assert (worker.slot, worker.generation, worker.state) == (1, 1, "ready")
+            assert (worker.memory or 0) > 1_000_000
+            assert (worker.cpu_seconds or 0) > 0
+            assert served.pids() == {worker.pid}
+            assert served.status().queue == 0
+            os.kill(worker.pid, signal.SIGKILL)
+            await until(served, lambda status: status.totals.replacements == {"died": 1})
+            await until(served, lambda status: status.ready == 1)
+            assert served.status().totals.spawns == 2
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_stacks_are_told_of_all_workers_or_of_one(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (pid,) = served.pids() or {0}
+            assert "poll" in (await served.dump())[pid]
+            assert list(await served.dump(pid)) == [pid]
+            with pytest.raises(LookupError):
+                await served.dump(1)
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
