@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 SERVER_CORE, LOAD_CORE = 0, 1
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 
 
@@ -59,7 +62,7 @@ def running(server: Server, environment: Mapping[str, str]) -> Iterator[str]:
                 break
         else:
             raise SystemExit(f"{server.name} did not start: {' '.join(map(str, server.command))}")
-        urllib.request.urlopen(match.group(1), timeout=60).read()
+        await_answer(match.group(1))
         yield match.group(1)
     finally:
         process.terminate()
@@ -69,6 +72,19 @@ def running(server: Server, environment: Mapping[str, str]) -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         process.stdout.close()
+
+
+def await_answer(url: str) -> None:
+    """Return once a request is answered: some servers say that they listen before they do."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=START_TIMEOUT).read()
+            return
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def measure(url: str, *, connections: int, seconds: int) -> Measurement:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -238,3 +239,51 @@ def test_the_status_of_a_worker_is_on_the_scoreboard(tmp_path: Path) -> None:
         pid = server.ready_workers(1)[0]
         os.kill(pid, signal.SIGKILL)
         server.wait_for_output(r"ended with SIGKILL after 3 requests")
+
+
+def test_no_connection_ends_when_workers_are_replaced_under_load(tmp_path: Path) -> None:
+    write_application(
+        tmp_path,
+        """
+        import asyncio, os
+
+        async def application(scope, receive, send):
+            assert scope["type"] == "http"
+            await asyncio.sleep(0.001)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+        """,
+    )
+    with CoachmanServe("--bind", "127.0.0.1:0", "--processes", "2", folder=tmp_path) as server:
+        server.ready_workers(2)
+        stop = threading.Event()
+        answered = [0] * 8
+        failures: list[BaseException] = []
+
+        def load(number: int) -> None:
+            try:
+                with RawClient(server.url) as client:
+                    while not stop.is_set():
+                        client.get()
+                        assert client.answer().status == 200
+                        answered[number] += 1
+            except BaseException as error:
+                failures.append(error)
+
+        loads = [threading.Thread(target=load, args=(number,)) for number in range(len(answered))]
+        for thread in loads:
+            thread.start()
+        try:
+            for _ in range(3):
+                with RawClient(server.url) as client:
+                    client.get()
+                    pid = int(client.answer().body)
+                os.kill(pid, signal.SIGTERM)
+                server.wait_for_output(rf"\(pid {pid}\) ended with exit status 0 after .* s; replacing it")
+        finally:
+            stop.set()
+            for thread in loads:
+                thread.join(30)
+        assert not failures
+        assert all(answered)
+        assert server.stop() == 0, server.output()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 
 import pytest
 
 from coachman.worker.asgi import engine
-from coachman.worker.asgi.context import Arrival
 
-from .asgi_serving import TIMEOUT, Receive, Scope, Send, answer, echo, receive_response, served
+from .asgi_serving import TIMEOUT, Receive, Scope, Send, Siblings, answer, echo, receive_response, served
 
 
 @pytest.fixture(autouse=True)
@@ -34,23 +31,19 @@ def test_a_connection_moves_with_its_unread_bytes() -> None:
     async def second(scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send, b"second")
 
-    def hand_over(sock: socket.socket, arrival: Arrival) -> bool:
-        duplicate = socket.socket(fileno=os.dup(sock.fileno()))
-        other.engine.call_soon(lambda: other.engine.adopt(duplicate, arrival))
-        return True
-
-    with served(echo) as serving, served(second) as other:
-        serving.engine.hand_over_with(hand_over)
+    siblings = Siblings()
+    with served(echo, handoff=siblings.handoff()) as serving, served(second, handoff=siblings.handoff()):
         client = serving.connect()
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert receive_response(client)[1] == b"/ "
 
         def send_and_drain() -> None:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            serving.engine.drain(TIMEOUT)
+            serving.engine.drain(TIMEOUT, hand_over=True)
 
         serving.engine.call_soon(send_and_drain)
         assert receive_response(client)[1] == b"second"
+    siblings.close()
 
 
 def test_a_slow_reader_gets_all_of_a_response_before_the_end() -> None:

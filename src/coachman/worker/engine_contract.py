@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from coachman.worker.handoff import Handoff
     from coachman.worker.services import Services
 
 
@@ -16,9 +17,6 @@ class Engine(Protocol):
 
     A worker makes one after the fork, never before: an engine holds descriptors, and may hold an event loop.
     """
-
-    cells: memoryview[int]
-    """The slot of the scoreboard that is written to. It belongs to whoever sets it."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -33,6 +31,15 @@ class Engine(Protocol):
 
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's and are closed after this; before `run`."""
+
+    def use_cells(self, cells: memoryview[int]) -> None:
+        """Write to this slot of the scoreboard, which stays the caller's and is released after `close`."""
+
+    def join_handoff(self, handoff: Handoff) -> None:
+        """Share connections with the siblings through `handoff`, which stays the caller's."""
+
+    def beat(self) -> None:
+        """Show on the scoreboard that the loop turns."""
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
@@ -49,10 +56,12 @@ class Engine(Protocol):
     def call_soon(self, function: Callable[[], None]) -> None:
         """Have the loop call `function`. Safe in any thread and in signal handlers."""
 
-    def drain(self, seconds: float) -> None:
-        """Accept no more, finish what is in hand, and end `run` then, at the latest after `seconds`.
+    def drain(self, seconds: float, *, hand_over: bool = False) -> None:
+        """Take no more connections, finish what is in hand, and end `run`, at the latest after `seconds`.
 
-        Called again: the earlier of the two deadlines counts. In the thread of `run` only.
+        `hand_over`: connections go to siblings as soon as nothing of a request is here; otherwise idle ones
+        are closed. Called again: the earlier of the two deadlines counts, and there is no way back to handing
+        over. In the thread of `run` only.
         """
 
     def run(self) -> bool:

@@ -32,6 +32,7 @@ from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.undertaker.undertaker import Estate
 from coachman.unix.accept_queue import accept_queue_length
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import find_identity
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
@@ -45,7 +46,10 @@ Not any number: workers look through all of them to see who is free.
 
 
 class Application:
-    """An application that is served from `start` until `stop`. It owns its listeners and its scoreboard.
+    """An application that is served from `start` until `stop`.
+
+    It owns its listeners, its scoreboard and the queue through which its workers hand connections over:
+    what is in that stays open as long.
 
     Raises `ConfigurationError` where an address cannot be listened at, or its user is not known.
     """
@@ -86,11 +90,20 @@ class Application:
             slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
+            handoff = HandoffQueue.create()
+            on_failure.callback(handoff.close)
             self._lifeline = Lifeline()
             on_failure.callback(self._lifeline.close)
             account = Account(identity, settings.umask)
             self.pool = Pool(
-                config, account, self.listeners, self._scoreboard, self._lifeline, log, self._on_change
+                config,
+                account,
+                self.listeners,
+                self._scoreboard,
+                handoff,
+                self._lifeline,
+                log,
+                self._on_change,
             )
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)

@@ -24,6 +24,7 @@ from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.processes import Ending
@@ -48,6 +49,7 @@ class Pool:
         account: Account,
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
+        handoff: HandoffQueue,
         lifeline: Lifeline,
         log: Log,
         on_change: Callable[[], None],
@@ -61,6 +63,7 @@ class Pool:
         self._identity = account.identity
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._handoff = handoff
         self._lifeline = lifeline
         self._log = log
         self.generations = Generations(config, account, log, self.reconcile)
@@ -165,7 +168,9 @@ class Pool:
         # At once, not when the task begins: the next look must not find it ready.
         member.process.begin_drain()
         stuck = member.excess is not None and member.excess.stuck
-        self._background.run(member.process.abort() if stuck else member.process.drain())
+        self._background.run(
+            member.process.abort() if stuck else member.process.drain(hand_over=not self._stopping)
+        )
 
     # The life of a worker.
 
@@ -199,6 +204,7 @@ class Pool:
             self._identity,
             self._listeners,
             self._scoreboard,
+            self._handoff,
             self._lifeline,
             self._log,
             self.reconcile,

@@ -14,9 +14,11 @@ from coachman.policy.draining import DrainPlan, drain_plan
 from coachman.protocol.scoreboard import ACCEPTED
 from coachman.worker.asgi.accepting import Accepting
 from coachman.worker.asgi.adapter import protocol_factory
-from coachman.worker.asgi.context import Arrival, Context, HandOver
+from coachman.worker.asgi.context import Arrival, Context
+from coachman.worker.asgi.handing_over import HandingOver
 from coachman.worker.asgi.lifespan import Application, Lifespan
 from coachman.worker.complaints import complain
+from coachman.worker.handoff import Handoff, NoDescriptorLeft
 
 if TYPE_CHECKING:
     from coachman.worker.access_log import AccessLog
@@ -48,18 +50,11 @@ class AsgiEngine:
         self._failure: BaseException | None = None
         """What a reader has raised."""
         self._finished = True
+        self._handoff: Handoff | None = None
+        self._handing_over: HandingOver | None = None
         # A pipe of our own: asyncio's has no name, and uvloop has one only while it runs in the main thread.
         self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.loop.add_reader(self._wakeup, self._empty_wakeup)
-
-    @property
-    def cells(self) -> memoryview[int]:
-        """The slot of the scoreboard that is written to."""
-        return self._context.board.cells
-
-    @cells.setter
-    def cells(self, cells: memoryview[int]) -> None:
-        self._context.board.use(cells)
 
     # What the worker calls.
 
@@ -78,6 +73,22 @@ class AsgiEngine:
         access_log = services.access_log
         if access_log is not None:
             access_log.on_stuck = lambda: self.call_soon(lambda: self._write_on(access_log))
+
+    def use_cells(self, cells: memoryview[int]) -> None:
+        """Write to this slot of the scoreboard."""
+        self._context.board.use(cells)
+
+    def join_handoff(self, handoff: Handoff) -> None:
+        """Share connections with the siblings."""
+        self._handoff = handoff
+        self._handing_over = HandingOver(self.loop, handoff, self._context.board, self._let_idle_go)
+        self._context.hand_over = self._handing_over.put
+        self._accepting.add_source(handoff.take_fd, self._take_over)
+        handoff.announce(True)
+
+    def beat(self) -> None:
+        """Show on the scoreboard that the loop turns."""
+        self._context.board.beat()
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`; the engine closes it when it drains."""
@@ -104,16 +115,18 @@ class AsgiEngine:
         with suppress(RuntimeError):  # closed: there is nothing left to do
             self.loop.call_soon_threadsafe(function)
 
-    def drain(self, seconds: float) -> None:
-        """Accept no more, finish what is in hand, run the lifespan shutdown, and end `run`."""
+    def drain(self, seconds: float, *, hand_over: bool = False) -> None:
+        """Take no more, finish what is in hand, run the lifespan shutdown, and end `run`."""
         plan = drain_plan(self.loop.time(), seconds)
         if self._plan is None or plan.deadline < self._plan.deadline:
             self._plan = plan
         self._accepting.close()
-        if not self._context.draining:
-            self._context.draining = True
-            for client in list(self._context.clients):
-                client.drain()
+        if self._handoff is not None:
+            self._handoff.announce(False)
+        if not hand_over:
+            self._context.hand_over = None
+        self._context.draining = True
+        self._let_idle_go()
         self._changed.set()
 
     def run(self) -> bool:
@@ -126,6 +139,8 @@ class AsgiEngine:
     def close(self) -> bool:
         """Close everything. False where requests were given up: their threads may be busy for ever."""
         self._accepting.close()
+        if self._handing_over is not None:
+            self._handing_over.close()
         for client in list(self._context.clients):
             client.give_up()
         self.loop.run_until_complete(self._clean_up())
@@ -142,7 +157,11 @@ class AsgiEngine:
         await self._while(lambda: self._plan is None)
         if self._plan is None:
             return  # a reader has failed
-        await self._while(lambda: self._busy, until=lambda plan: plan.farewell_at)
+        while True:
+            await self._while(lambda: self._busy, until=lambda plan: plan.farewell_at)
+            # Nobody comes after this worker: the last ones to go see to what is left in the queue.
+            if self._busy or self._context.hand_over is not None or not self._take_one():
+                break
         for client in list(self._context.clients):
             client.say_farewell()
         await self._while(lambda: self._busy, until=lambda plan: plan.give_up_at)
@@ -217,12 +236,28 @@ class AsgiEngine:
         self._context.board.add(ACCEPTED)
         self.adopt(sock)
 
-    def hand_over_with(self, hand_over: HandOver) -> None:
-        """Give connections to other workers by `hand_over` when draining, instead of closing them.
+    def _take_over(self) -> None:
+        self._take_one()
 
-        It returns whether somebody else has the connection now; the socket stays the engine's.
-        """
-        self._context.hand_over = hand_over
+    def _take_one(self) -> bool:
+        """Take a connection from the queue; return whether there was one."""
+        if self._handing_over is None:
+            return False
+        try:
+            taken = self._handing_over.take()
+        except NoDescriptorLeft as error:
+            self._accepting.pause(str(error))
+            return False
+        if taken is None:
+            return False  # a sibling was faster
+        self.adopt(*taken)
+        return True
+
+    def _let_idle_go(self) -> None:
+        """Let every connection go that has nothing in hand, where the worker is about to end."""
+        if self._context.draining:
+            for client in list(self._context.clients):
+                client.drain()
 
     def adopt(self, sock: socket.socket, arrival: Arrival = UNKNOWN) -> None:
         """Serve a connection, which is taken over. In the thread of `run` only."""
@@ -234,7 +269,9 @@ class AsgiEngine:
 
     async def _connect(self, sock: socket.socket, arrival: Arrival) -> None:
         try:
-            await self.loop.connect_accepted_socket(lambda: self._factory(arrival), sock)
+            _, client = await self.loop.connect_accepted_socket(lambda: self._factory(arrival), sock)
+            if self._context.draining:
+                client.drain()
         except (OSError, asyncio.CancelledError):  # the peer is gone already
             sock.close()
         self._note_change()

@@ -241,7 +241,9 @@ class HttpConnection(Patience):
             self._running.keep_alive = False
 
     def say_farewell(self) -> None:
-        """A request in hand still has some time."""
+        """Close, where the queue still has no room; a request in hand has some time left."""
+        if self.idle:
+            self.transport.close()
 
     def _rest(self) -> None:
         """Wait for the next request, or go where the worker is about to end."""
@@ -266,11 +268,13 @@ class HttpConnection(Patience):
         # A socket object of our own: those that loops give out are made to be looked at only.
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as sock:
             hand_over = self._context.hand_over
-            if hand_over is not None and hand_over(sock, self._departure()):
+            if hand_over is None:
+                if not _has_unread(sock):
+                    transport.close()
+            elif hand_over(sock, self._departure()):
                 # The queue holds the connection open: nothing that is closed here ends it.
                 transport.abort()
-            elif not _has_unread(sock):
-                transport.close()
+            # Else there is no room in the queue, and we are told when there is.
 
 
 def _has_unread(sock: socket.socket) -> bool:

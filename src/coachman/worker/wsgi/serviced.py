@@ -71,7 +71,7 @@ class ServicedConnection(Connection):
         super().pump()
         # Only what is the same for all connections may be looked at from here on.
         access_log = self._services.access_log
-        if access_log is not None and self._engine.oneshot:
+        if access_log is not None and self._engine.pool is not None:
             access_log.flush()  # in a thread of the pool, for which the loop's turn does not end
 
     def close(self) -> None:
@@ -151,7 +151,7 @@ class ServicedConnection(Connection):
 
     def _send_static(self, request: Request, answer: StaticAnswer) -> None:
         self._request = request
-        keep_alive = request.fields.keep_alive and not self._engine.draining
+        keep_alive = request.fields.keep_alive and not self._engine.closing
         self._requests_left -= 1
         if self._requests_left == 0:
             keep_alive, self._linger_left = False, LINGER_SIZE
@@ -169,6 +169,7 @@ class ServicedConnection(Connection):
             return
         finally:
             answer.close()
+        self._engine.tally.answered(answer.response.status)
         self._finish(response)
 
     # The access log.
@@ -183,8 +184,8 @@ class ServicedConnection(Connection):
     def _own_headers(self) -> list[tuple[str, str]]:
         return [(HEADER, self._request_id)] if self._request_id else []
 
-    def _end_request(self) -> None:
-        super()._end_request()
+    def _end_request(self, status: str = "") -> None:
+        super()._end_request(status)
         if self._out.gone:
             self._log()
 
