@@ -238,7 +238,7 @@ def test_the_scoreboard_has_what_happens() -> None:
 
     cells = private_cells()
     with served(application) as serving:
-        serving.engine.use_cells(cells)
+        serving.engine.cells = cells
         client, slow = serving.connect(), serving.connect()
         for path in (b"/", b"/missing"):
             client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")

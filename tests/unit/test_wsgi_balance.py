@@ -56,7 +56,7 @@ class Worker:
         self._group = group
         self.engine = Engine(self.application, WorkerConfig(threads=threads, bounds=bounds))
         self._cells = group.scoreboard.cells(slot)
-        self.engine.use_cells(self._cells)
+        self.engine.cells = self._cells
         queue = group.queue
         ends = [os.dup(end.fileno()) for end in (queue.put_end, queue.take_end)]
         self._handoff = Handoff(HandoffQueue(*ends), group.scoreboard, slot)
@@ -452,10 +452,3 @@ def test_the_request_in_the_application_is_named(group: Group, threads: int) -> 
     assert view.in_flight == 1
     assert view.oldest_start is not None
     assert view.request_line.startswith(b"GET /gate")
-
-
-def test_a_beat_is_seen_on_the_scoreboard(group: Group) -> None:
-    worker = group.worker(1)
-    assert worker.view().heartbeat == 0
-    worker.do(worker.engine.beat)
-    assert worker.view().heartbeat > 0

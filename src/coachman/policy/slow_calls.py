@@ -17,16 +17,12 @@ AMONG: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a thread has used, or the difference between two moments."""
+    """What a thread has used between two moments."""
 
     seconds: float
     """Of the processor."""
     waits: int
     """Times that it has waited for something by itself."""
-
-    def since(self, before: Usage) -> Usage:
-        """Return what was used in between."""
-        return Usage(self.seconds - before.seconds, self.waits - before.waits)
 
 
 class Verdict(Enum):

@@ -18,6 +18,9 @@ class Engine(Protocol):
     A worker makes one after the fork, never before: an engine holds descriptors, and may hold an event loop.
     """
 
+    cells: memoryview[int]
+    """The slot of the scoreboard that is written to. It belongs to whoever sets it."""
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The event loop whose tasks are worth showing, where there is one."""
@@ -32,14 +35,8 @@ class Engine(Protocol):
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's and are closed after this; before `run`."""
 
-    def use_cells(self, cells: memoryview[int]) -> None:
-        """Write to this slot of the scoreboard, which stays the caller's and is released after `close`."""
-
     def join_handoff(self, handoff: Handoff) -> None:
         """Share connections with the siblings through `handoff`, which stays the caller's."""
-
-    def beat(self) -> None:
-        """Show on the scoreboard that the loop turns."""
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""

@@ -20,7 +20,18 @@ LOOK_SECONDS: Final = 0.01
 UNUSED_SLOTS: Final = 16
 """So many slots in a row without a worker: none has been used behind them."""
 
-__all__ = ["Handoff", "NoDescriptorLeft", "Passport"]
+__all__ = ["Handoff", "NoDescriptorLeft", "Passport", "passport_of"]
+
+
+def passport_of(sock: socket.socket, served: int = 0) -> Passport:
+    """Return what the kernel knows of the connection on `sock`, on which `served` requests were answered."""
+    try:
+        here, there = sock.getsockname(), sock.getpeername()
+    except OSError:  # the peer is gone already
+        return Passport(served=served)
+    if sock.family == socket.AF_UNIX:
+        return Passport(served=served)
+    return Passport(server=(here[0], str(here[1])), peer=(there[0], str(there[1])), served=served)
 
 
 class Handoff:

@@ -6,12 +6,14 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
 from coachman.errors import ChannelError
 from coachman.protocol import control
+from coachman.protocol.scoreboard import HEARTBEAT
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
@@ -112,7 +114,7 @@ class Worker(AbstractServer):
         if self._handoff is not None:
             self._handoff.close()
         if self._scoreboard is not None:
-            self._cells.release()
+            self._engine.cells.release()
             self._scoreboard.close()
 
     def join_scoreboard(self, slot: str) -> None:
@@ -121,8 +123,7 @@ class Worker(AbstractServer):
         if fd is not None:
             self._scoreboard = Scoreboard(fd)
             self._slot = int(slot)
-            self._cells = self._scoreboard.cells(self._slot)
-            self._engine.use_cells(self._cells)
+            self._engine.cells = self._scoreboard.cells(self._slot)
 
     def join_handoff(self) -> None:
         """Share connections with the siblings, through the two descriptors that follow the message."""
@@ -155,7 +156,7 @@ class Worker(AbstractServer):
 
     def pong(self) -> None:
         """Show that the loop turns."""
-        self._engine.beat()
+        self._engine.cells[HEARTBEAT] = time.monotonic_ns()
         self.tell((control.PONG,))
 
     def drain_upon_signal(self) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death
-from coachman.policy.death import Death, explain
+from coachman.policy.death import explain
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import Excess
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
-from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.background import Background
 from coachman.supervisor.application.generations import Generations
 from coachman.supervisor.application.history import History
@@ -246,10 +244,9 @@ class Pool:
     def _note_end(self, member: Member, ending: Ending) -> None:
         worker = member.process
         assert worker is not None
-        assert worker.ready_at is not None
         if self._stopping:
             return
-        death = _death(member, worker, ending, self._scoreboard.view(member.slot))
+        death = member.death(ending, self._scoreboard.view(member.slot))
         if member.unwanted:
             self._log.note(explain(death))
             return
@@ -260,20 +257,3 @@ class Pool:
             failures = failures_after_death(failures, served_for=death.served_for)
             again = soon(self._rests.begin(member.slot, failures))
         self._log.note(f"{explain(death)}; replacing it{again}")
-
-
-def _death(member: Member, worker: WorkerProcess, ending: Ending, view: SlotView) -> Death:
-    assert worker.ready_at is not None
-    return Death(
-        slot=member.slot,
-        pid=worker.pid,
-        ending=str(ending),
-        memory_evidence=worker.memory_evidence,
-        served_for=time.monotonic() - worker.ready_at,
-        requests=view.counters.requests,
-        in_flight=view.in_flight,
-        request_line=view.request_line.decode(errors="backslashreplace"),
-        last_line=worker.last_line,
-        reason=member.unwanted,
-        drained=worker.drained,
-    )

@@ -12,7 +12,6 @@ from coachman.protocol.scoreboard import (
     DURATION_BOUNDS,
     DURATION_BUCKETS,
     DURATION_SUM,
-    HEARTBEAT,
     IN_FLIGHT,
     OLDEST_START,
     REQUEST_LINE,
@@ -70,10 +69,6 @@ class Board:
     def connections(self, count: int) -> None:
         """Note how many connections are open."""
         self.cells[CONNECTIONS] = count
-
-    def beat(self) -> None:
-        """Show that the loop turns."""
-        self.cells[HEARTBEAT] = time.monotonic_ns()
 
     def add(self, cell: int) -> None:
         """Add one to a counter."""

@@ -56,6 +56,15 @@ class AsgiEngine:
         self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.loop.add_reader(self._wakeup, self._empty_wakeup)
 
+    @property
+    def cells(self) -> memoryview[int]:
+        """The slot of the scoreboard that is written to."""
+        return self._context.board.cells
+
+    @cells.setter
+    def cells(self, cells: memoryview[int]) -> None:
+        self._context.board.use(cells)
+
     # What the worker calls.
 
     def prepare(self) -> None:
@@ -74,10 +83,6 @@ class AsgiEngine:
         if access_log is not None:
             access_log.on_stuck = lambda: self.call_soon(lambda: self._write_on(access_log))
 
-    def use_cells(self, cells: memoryview[int]) -> None:
-        """Write to this slot of the scoreboard."""
-        self._context.board.use(cells)
-
     def join_handoff(self, handoff: Handoff) -> None:
         """Share connections with the siblings."""
         self._handoff = handoff
@@ -85,10 +90,6 @@ class AsgiEngine:
         self._context.hand_over = self._handing_over.put
         self._accepting.add_source(handoff.take_fd, self._take_over)
         handoff.announce(True)
-
-    def beat(self) -> None:
-        """Show on the scoreboard that the loop turns."""
-        self._context.board.beat()
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`; the engine closes it when it drains."""

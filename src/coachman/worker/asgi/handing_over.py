@@ -6,11 +6,13 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+import msgspec
+
 from coachman.protocol.handoff import Passport
 from coachman.protocol.scoreboard import HANDED_OVER, TAKEN_OVER
 from coachman.worker.asgi.board import Board
 from coachman.worker.asgi.context import Arrival
-from coachman.worker.handoff import Handoff
+from coachman.worker.handoff import Handoff, passport_of
 
 
 class HandingOver:
@@ -64,27 +66,16 @@ class HandingOver:
 
 
 def _passport(sock: socket.socket, arrival: Arrival) -> Passport:
-    if sock.family == socket.AF_UNIX:
-        server, peer = ("localhost", "80"), ("", "")
-    else:
-        here, there = sock.getsockname(), _peer_name(sock)
-        server, peer = (str(here[0]), str(here[1])), there
+    passport = passport_of(sock, arrival.served)
     if arrival.client is not None:
         peer = (arrival.client[0], str(arrival.client[1]))
-    return Passport(server=server, peer=peer, served=arrival.served)
+        passport = msgspec.structs.replace(passport, peer=peer)
+    return passport
 
 
 def _arrival(sock: socket.socket, passport: Passport) -> Arrival:
     """Return what is known: of the peer only what differs from what the kernel says."""
     client = None
-    if sock.family != socket.AF_UNIX and passport.peer != _peer_name(sock):
+    if passport.peer != passport_of(sock).peer:
         client = (passport.peer[0], int(passport.peer[1] or 0))
     return Arrival(passport.served, client)
-
-
-def _peer_name(sock: socket.socket) -> tuple[str, str]:
-    try:
-        there = sock.getpeername()
-    except OSError:  # it is gone, which is noticed where it is read from
-        return "", ""
-    return str(there[0]), str(there[1])

@@ -26,7 +26,7 @@ from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
 from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
-from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, HEARTBEAT, TAKEN_OVER, THREADS, WAITING
+from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, TAKEN_OVER, THREADS, WAITING
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
 from coachman.worker.wsgi.connection import Connection
@@ -35,7 +35,7 @@ from coachman.worker.wsgi.environ import Environ, base_environ
 from coachman.worker.wsgi.intake import Intake, Rest
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
-from coachman.worker.wsgi.tally import SharedTally, Tally, thread_usage
+from coachman.worker.wsgi.tally import SharedTally, Tally, used_since
 from coachman.worker.wsgi.timeouts import Agenda, shortest
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ RELIEF_SECONDS = 0.01
 EMPTY_SECONDS = 0.0002
 """How long a queue that was found empty is taken to be empty: brief requests do not pay for the look."""
 
+
+WRITE_INTERVAL = 10_000_000
+"""Nanoseconds between two writes of the counters while threads are busy; the last to end writes as well."""
 
 _DEFAULTS = WorkerConfig()
 
@@ -118,6 +121,8 @@ class Engine:
         self._slow_calls = SlowCalls()
         self._saturated_since: float | None = None
         self._requests_seen = 0
+        self._shown_waiting = 0
+        self._written_at = 0
         self._full_since = 0.0
         self._empty_until = 0.0
         self._soon: deque[Callable[[], None]] = deque()
@@ -131,6 +136,16 @@ class Engine:
         """What has ended the loop where it runs in a thread of its own."""
 
     # What the worker calls.
+
+    @property
+    def cells(self) -> memoryview[int]:
+        """The slot of the scoreboard that is written to; it stays the property of whoever sets it."""
+        return self.tally.cells
+
+    @cells.setter
+    def cells(self, cells: memoryview[int]) -> None:
+        self.tally.cells = cells
+        self.tally.show(THREADS, lambda: self.threads)
 
     def prepare(self) -> None:
         """WSGI has nothing that an application does before its first request."""
@@ -147,11 +162,6 @@ class Engine:
             self.application = with_request_ids(self.application)
             self.at_end_of_turn = access_log.flush
             access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
-
-    def use_cells(self, cells: memoryview[int]) -> None:
-        """Write to this slot of the scoreboard, which stays the caller's."""
-        self.tally.cells = cells
-        self.tally.show(THREADS, lambda: self.threads)
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
@@ -199,10 +209,6 @@ class Engine:
         self._handlers[fd] = on_event
         with suppress(FileExistsError):  # another thread has asked for it already
             self._epoll.register(fd, EPOLLOUT)
-
-    def beat(self) -> None:
-        """Show on the scoreboard that the loop turns."""
-        self.tally.cells[HEARTBEAT] = time.monotonic_ns()
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
         """Take no more connections, finish what is in hand, and end `run`, at the latest after `seconds`.
@@ -456,7 +462,7 @@ class Engine:
         """Decide what a long call, which the loop has just made, means for others."""
         if took > SLOW_SECONDS * 1e9:
             tally = self.tally
-            used = None if tally.used_before is None else thread_usage().since(tally.used_before)
+            used = None if tally.used_before is None else used_since(tally.used_before)
             verdict = self._slow_calls.note(tally.totals()[0], took / 1e9, used)
             if verdict is Verdict.MOVE_OFF:
                 self.call_soon(self._move_off)
@@ -499,19 +505,27 @@ class Engine:
 
     def _look_at_pool(self, pool: Pool) -> None:
         """After a turn: hand over what waits for too long, and take no more than there are threads for."""
-        now = self.turn_began / 1e9
-        requests = self.tally.totals()[0]
+        if self.turn_began - self._written_at > WRITE_INTERVAL:
+            self._written_at = self.turn_began
+            self.tally.write()
+        waiting = pool.waiting
+        if waiting != self._shown_waiting:
+            self._shown_waiting = waiting
+            self.tally.cells[WAITING] = waiting
         if pool.has_free_thread():
             self._saturated_since = None
-        elif self._saturated_since is None or (
+            return
+        now = self.turn_began / 1e9
+        requests = self.tally.totals()[0]
+        if self._saturated_since is None or (
             # Under a flood of brief requests threads are free all the time, between two looks.
             requests != self._requests_seen and self._departures.calls_are_brief()
         ):
             self._saturated_since, self._requests_seen = now, requests
         elif now - self._saturated_since >= SATURATION_SECONDS and not pool.full:
             self._take_nothing(pool)
-        self._departures.look_at_pool(pool, now)
-        self.tally.show(WAITING, lambda: pool.waiting)
+        if waiting:
+            self._departures.look_at_pool(pool, now)
 
     def _take_between(self) -> Connection | None:
         """In a pool's thread, between two requests: take what has waited in the queue."""

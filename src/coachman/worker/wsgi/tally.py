@@ -48,10 +48,11 @@ _COMMON: Final = _BUCKETS + 1
 _pack_common: Final = Struct(f"@{_COMMON}Q").pack_into
 
 
-def thread_usage() -> Usage:
-    """Return what this thread has used so far."""
-    usage = resource.getrusage(resource.RUSAGE_THREAD)
-    return Usage(usage.ru_utime + usage.ru_stime, usage.ru_nvcsw)
+def used_since(before: resource.struct_rusage) -> Usage:
+    """Return what this thread has used since `before`."""
+    now = resource.getrusage(resource.RUSAGE_THREAD)
+    seconds = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
+    return Usage(seconds, now.ru_nvcsw - before.ru_nvcsw)
 
 
 class Tally:
@@ -76,7 +77,7 @@ class Tally:
         """Whether the slot lacks something."""
         self.watched = 0
         """Calls that are still to be watched for what they use."""
-        self.used_before: Usage | None = None
+        self.used_before: resource.struct_rusage | None = None
         """What the thread had used when the call in hand began; None where nobody watches."""
 
     def begin(self, key: object, line: bytes) -> int:
@@ -84,7 +85,7 @@ class Tally:
         start = self.now
         if self.watched:
             self.watched -= 1
-            self.used_before = thread_usage() if self.watched else None
+            self.used_before = resource.getrusage(resource.RUSAGE_THREAD) if self.watched else None
         in_flight, oldest = 1, start
         if self._held:
             in_flight += len(self._held)
@@ -202,14 +203,19 @@ class SharedTally(Tally):
         """Note that a request has ended, with that status; "": nobody has seen one."""
         took = time.monotonic_ns() - start
         with self._lock:
-            self._count(took, status)
             held = self._held
             del held[key]
-            if held and took < NOTABLE:
-                # The next to end will write all of it, before the loop sleeps with nothing in hand.
-                self._write_held()
+            if took < NOTABLE:
+                brief = self._brief
+                brief[status] = brief.get(status, 0) + 1
+                self._brief_sum += took
             else:
+                self._count(took, status)
+            if not held or took >= NOTABLE:
                 self._write()
+            else:
+                # The last to end writes the counters.
+                self._write_held()
 
     def answered(self, status: str) -> None:
         """Note an answer that was given without the application."""
