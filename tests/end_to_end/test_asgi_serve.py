@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -181,3 +182,108 @@ def test_a_worker_that_is_stopped_is_ready_again_with_its_startup_run(tmp_path: 
         server.wait_for_output("shut down", after=seen)
         server.wait_for_output(r"worker 1 \(pid \d+\) is ready", after=seen)
         assert httpx.get(server.url, timeout=TIMEOUT, trust_env=False).text == "True"
+
+
+def test_the_access_log_has_requests_and_websockets(tmp_path: Path) -> None:
+    write_application(tmp_path, WEBSOCKET)
+    with CoachmanServe(*ONE_PROCESS, "--access-log", "common", folder=tmp_path) as server:
+        httpx.get(server.url + "/page?x=1", timeout=TIMEOUT, trust_env=False).raise_for_status()
+        server.wait_for_output(r'127\.0\.0\.1 - - \[.*\] "GET /page\?x=1 HTTP/1\.1" 200 8 ')
+        with connect(server.url.replace("http", "ws", 1) + "/ws", proxy=None, ping_interval=None):
+            pass
+        server.wait_for_output(r'"GET /ws HTTP/1\.1" 101 ')
+
+
+def test_static_files_are_served_beside_it(tmp_path: Path) -> None:
+    write_application(tmp_path, PLAIN)
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "style.css").write_text("body {}")
+    with (
+        CoachmanServe(*ONE_PROCESS, "--static", "/assets=public", folder=tmp_path) as server,
+        httpx.Client(base_url=server.url, timeout=TIMEOUT, trust_env=False) as client,
+    ):
+        answer = client.get("/assets/style.css").raise_for_status()
+        assert (answer.text, answer.headers["content-type"].split(";")[0]) == ("body {}", "text/css")
+        assert client.get("/").text == "by ASGI"
+
+
+def test_a_request_that_takes_too_long_is_answered_and_its_task_is_shown(tmp_path: Path) -> None:
+    write_application(
+        tmp_path,
+        """
+        import asyncio
+
+        async def application(scope, receive, send):
+            assert scope["type"] == "http"
+            await wait_for_ever()
+
+        async def wait_for_ever():
+            await asyncio.Event().wait()
+        """,
+    )
+    with CoachmanServe(
+        *ONE_PROCESS, "--request-timeout", "0.3", "--drain-timeout", "1", folder=tmp_path
+    ) as server:
+        answer = httpx.get(server.url + "/slow", timeout=TIMEOUT, trust_env=False)
+        assert answer.status_code == 504
+        server.wait_for_output("in wait_for_ever")
+        server.wait_for_output("GET /slow")
+        server.wait_for_output(r"worker 1 \(pid \d+\) is ready[\s\S]*is ready")
+
+
+def test_the_status_of_a_worker_is_on_the_scoreboard(tmp_path: Path) -> None:
+    write_application(tmp_path, PLAIN)
+    with CoachmanServe(*ONE_PROCESS, folder=tmp_path) as server:
+        for _ in range(3):
+            httpx.get(server.url, timeout=TIMEOUT, trust_env=False).raise_for_status()
+        pid = server.ready_workers(1)[0]
+        os.kill(pid, signal.SIGKILL)
+        server.wait_for_output(r"ended with SIGKILL after 3 requests")
+
+
+def test_no_connection_ends_when_workers_are_replaced_under_load(tmp_path: Path) -> None:
+    write_application(
+        tmp_path,
+        """
+        import asyncio, os
+
+        async def application(scope, receive, send):
+            assert scope["type"] == "http"
+            await asyncio.sleep(0.001)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+        """,
+    )
+    with CoachmanServe("--bind", "127.0.0.1:0", "--processes", "2", folder=tmp_path) as server:
+        server.ready_workers(2)
+        stop = threading.Event()
+        answered = [0] * 8
+        failures: list[BaseException] = []
+
+        def load(number: int) -> None:
+            try:
+                with RawClient(server.url) as client:
+                    while not stop.is_set():
+                        client.get()
+                        assert client.answer().status == 200
+                        answered[number] += 1
+            except BaseException as error:
+                failures.append(error)
+
+        loads = [threading.Thread(target=load, args=(number,)) for number in range(len(answered))]
+        for thread in loads:
+            thread.start()
+        try:
+            for _ in range(3):
+                with RawClient(server.url) as client:
+                    client.get()
+                    pid = int(client.answer().body)
+                os.kill(pid, signal.SIGTERM)
+                server.wait_for_output(rf"\(pid {pid}\) ended with exit status 0 after .* s; replacing it")
+        finally:
+            stop.set()
+            for thread in loads:
+                thread.join(30)
+        assert not failures
+        assert all(answered)
+        assert server.stop() == 0, server.output()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import Any
 
 import uvloop
 from websockets.sync.client import ClientConnection, connect
 
 from coachman.config.model import Bounds, WorkerConfig
+from coachman.unix.handoff import HandoffQueue
+from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.asgi.engine import AsgiEngine
+from coachman.worker.handoff import Handoff
 
 TIMEOUT = 20.0
 UNCHANGED = Bounds()
@@ -28,13 +33,18 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Served:
     """An engine that runs in a thread, and its clients."""
 
-    def __init__(self, application: Any, config: WorkerConfig, *, lifespan: bool) -> None:
+    def __init__(
+        self, application: Any, config: WorkerConfig, *, lifespan: bool, handoff: Handoff | None
+    ) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
         self._address = listener.getsockname()
         self.engine = AsgiEngine(application, config)
         if lifespan:
             self.engine.prepare()
+        self._handoff = handoff
+        if handoff is not None:
+            self.engine.join_handoff(handoff)
         self.engine.add_listener(listener)
         self.outcome: list[bool] = []
         self._thread = threading.Thread(target=lambda: self.outcome.append(self.engine.run()))
@@ -61,9 +71,9 @@ class Served:
         )
         return self._on_end.enter_context(connecting)
 
-    def drain(self, seconds: float = TIMEOUT) -> None:
+    def drain(self, seconds: float = TIMEOUT, *, hand_over: bool = False) -> None:
         """Have the engine drain."""
-        self.engine.call_soon(lambda: self.engine.drain(seconds))
+        self.engine.call_soon(lambda: self.engine.drain(seconds, hand_over=hand_over))
 
     def wait(self) -> bool:
         """Return what `run` returns."""
@@ -79,16 +89,41 @@ class Served:
         self.drain()
         self.wait()
         self.engine.close()
+        if self._handoff is not None:
+            self._handoff.close()
+
+
+class Siblings:
+    """Makes engines of one process share a handoff queue, as workers of one application do."""
+
+    def __init__(self) -> None:
+        self._scoreboard = Scoreboard.create(8)
+        self._queue = HandoffQueue.create()
+        self._slots = count()
+
+    def handoff(self, kind: type[Handoff] = Handoff) -> Handoff:
+        """Return what a further engine joins; it closes it."""
+        ends = (os.dup(end.fileno()) for end in (self._queue.put_end, self._queue.take_end))
+        return kind(HandoffQueue(*ends), self._scoreboard, next(self._slots))
+
+    def close(self) -> None:
+        """Close what is theirs together, after they have ended."""
+        self._scoreboard.close()
+        self._queue.close()
 
 
 @contextmanager
 def served(
-    application: Any, config: WorkerConfig | Bounds = UNCHANGED, *, lifespan: bool = False
+    application: Any,
+    config: WorkerConfig | Bounds = UNCHANGED,
+    *,
+    lifespan: bool = False,
+    handoff: Handoff | None = None,
 ) -> Iterator[Served]:
     """Serve `application`, with its lifespan startup or without, and drain at the end."""
     if isinstance(config, Bounds):
         config = WorkerConfig(bounds=config)
-    serving = Served(application, config, lifespan=lifespan)
+    serving = Served(application, config, lifespan=lifespan, handoff=handoff)
     try:
         yield serving
     finally:

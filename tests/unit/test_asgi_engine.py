@@ -10,6 +10,7 @@ import pytest
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.scoreboard import view_of
+from coachman.unix.scoreboard import private_cells
 from coachman.worker.asgi.engine import AsgiEngine
 
 from .asgi_serving import (
@@ -235,14 +236,16 @@ def test_the_scoreboard_has_what_happens() -> None:
                 assert (await receive())["type"] == "http.request"
         await answer(send, status=404 if scope["path"] == "/missing" else 200)
 
+    cells = private_cells()
     with served(application) as serving:
+        serving.engine.cells = cells
         client, slow = serving.connect(), serving.connect()
         for path in (b"/", b"/missing"):
             client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
             receive_response(client)
         slow.sendall(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n")
         assert entered.wait(TIMEOUT)
-        seen = view_of(serving.engine.cells.tolist())
+        seen = view_of(cells.tolist())
         assert (seen.in_flight, seen.connections) == (1, 2)
         assert seen.request_line == b"POST /slow"
         assert seen.oldest_start is not None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +15,12 @@ from fastapi import FastAPI
 from quart import Quart
 from starlette.applications import Starlette
 
+import coachman
 from coachman.config.model import Interface
 from coachman.errors import ApplicationError
 from coachman.worker.interface import find_interface
+
+ENVIRONMENT = {"PYTHONPATH": str(Path(coachman.__file__).parents[1])}
 
 
 def wsgi(environ: Any, start_response: Any) -> Any: ...
@@ -154,3 +160,19 @@ def test_frameworks_are_told_apart() -> None:
         (django_wsgi.WSGIHandler, Interface.WSGI),
     ):
         assert find_interface(handler.__new__(handler), Interface.AUTO).interface == expected
+
+
+def test_ordinary_applications_are_told_without_a_costly_import() -> None:
+    program = """
+import sys
+from coachman.worker.interface import find_interface
+async def asgi(scope, receive, send): ...
+def wsgi(environ, start_response): ...
+class Application:
+    async def __call__(self, scope, receive, send): ...
+print([find_interface(a, "auto").interface for a in (asgi, wsgi, Application())], "inspect" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], capture_output=True, text=True, env=ENVIRONMENT
+    )
+    assert done.stdout == "['asgi', 'wsgi', 'asgi'] False\n", done.stderr

@@ -35,6 +35,9 @@ class Engine(Protocol):
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's and are closed after this; before `run`."""
 
+    def join_handoff(self, handoff: Handoff) -> None:
+        """Share connections with the siblings through `handoff`, which stays the caller's."""
+
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
 
@@ -50,14 +53,12 @@ class Engine(Protocol):
     def call_soon(self, function: Callable[[], None]) -> None:
         """Have the loop call `function`. Safe in any thread and in signal handlers."""
 
-    def join_handoff(self, handoff: Handoff) -> None:
-        """Share connections with the siblings through `handoff`, which stays the caller's."""
-
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
-        """Accept no more, finish what is in hand, and end `run` then, at the latest after `seconds`.
+        """Take no more connections, finish what is in hand, and end `run`, at the latest after `seconds`.
 
-        `hand_over`: others go on, or come after, and get the connections. Called again: the earlier of the
-        two deadlines counts, and connections that were to be closed are. In the thread of `run` only.
+        `hand_over`: connections go to siblings as soon as nothing of a request is here; otherwise idle ones
+        are closed. Called again: the earlier of the two deadlines counts, and there is no way back to handing
+        over. In the thread of `run` only.
         """
 
     def run(self) -> bool:

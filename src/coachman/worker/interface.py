@@ -6,7 +6,8 @@ The values are those of coachman.config.model.Interface, to import which `coachm
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from coachman.errors import ApplicationError
 
@@ -18,6 +19,14 @@ WSGI: Final = "wsgi"
 ASGI: Final = "asgi"
 
 _ASGI_NAMES: Final = ("scope", "receive", "send")
+
+
+_VARARGS: Final = 0x04
+_COROUTINE: Final = 0x80 | 0x100
+"""Flags of code objects, as `inspect` names them: CO_VARARGS; CO_COROUTINE and CO_ITERABLE_COROUTINE."""
+
+Arguments: TypeAlias = tuple[int, int, tuple[str, ...]]
+"""How many positional ones, least and most, and their names."""
 
 
 class Found(NamedTuple):
@@ -37,9 +46,12 @@ def find_interface(application: Callable[..., Any], asked: str) -> Found:
     if asked != AUTO:
         return Found(asked, "as was asked for")
     called = _what_is_called(application)
-    if _is_coroutine_function(called):
+    is_coroutine_function, counts = _plain_look(called) or (
+        _is_coroutine_function(called),
+        _argument_counts(called),
+    )
+    if is_coroutine_function:
         return Found(ASGI, "it is a coroutine function")
-    counts = _argument_counts(called)
     if counts is None:
         return Found(WSGI, "it takes any arguments; --interface asgi says otherwise")
     least, most, names = counts
@@ -60,13 +72,11 @@ def find_interface(application: Callable[..., Any], asked: str) -> Found:
 
 def _what_is_called(application: Callable[..., Any]) -> Callable[..., Any]:
     """Look through partial objects and instances, to what has the signature and the code."""
-    import inspect  # here and below: `coachman check` is to be quick, and an application may do without it
-
     # A partial keeps arguments, so its own signature is the one that counts; its function says what it is.
     function: Any = application
     while isinstance(function, functools.partial):
         function = function.func
-    if inspect.isroutine(function) or inspect.isclass(function):
+    if isinstance(function, FunctionType | MethodType | BuiltinFunctionType | type):
         return application
     # The type's: that is what is called, whatever the instance has as an attribute.
     call: Callable[..., Any] = type(function).__call__.__get__(function)
@@ -81,6 +91,20 @@ def _bound_by(application: Any) -> tuple[Any, ...]:
     return bound
 
 
+def _plain_look(called: Any) -> tuple[bool, Arguments] | None:
+    """Return whether it is a coroutine function, and its arguments; None: it takes a closer look.
+
+    An ordinary function needs no `inspect`, which takes longer to import than many an application.
+    """
+    function, bound = (called.__func__, 1) if type(called) is MethodType else (called, 0)
+    if type(function) is not FunctionType or function.__dict__ or function.__code__.co_flags & _VARARGS:
+        return None
+    code = function.__code__
+    names = code.co_varnames[bound : code.co_argcount]
+    least = len(names) - len(function.__defaults__ or ())
+    return bool(code.co_flags & _COROUTINE), (least, len(names), names)
+
+
 def _is_coroutine_function(called: Callable[..., Any]) -> bool:
     import inspect
 
@@ -88,7 +112,7 @@ def _is_coroutine_function(called: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(inspect.unwrap(called))
 
 
-def _argument_counts(called: Callable[..., Any]) -> tuple[int, int, tuple[str, ...]] | None:
+def _argument_counts(called: Callable[..., Any]) -> Arguments | None:
     """Return how many positional arguments it takes, least and most, and their names; None: any number."""
     import inspect
 

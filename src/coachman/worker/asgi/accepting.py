@@ -30,32 +30,40 @@ class Accepting:
         self._loop = loop
         self._take = take
         self._listeners: list[socket.socket] = []
+        self._sources: dict[int, Callable[[], None]] = {}
+        """What is called when one of these descriptors can be read."""
         self._watching = True
         self._pause: asyncio.TimerHandle | None = None
 
     def add(self, listener: socket.socket) -> None:
         """Accept on `listener`, which is taken over."""
         self._listeners.append(listener)
+        self.add_source(listener.fileno(), lambda: self._accept(listener))
+
+    def add_source(self, fd: int, take: Callable[[], None]) -> None:
+        """Call `take` when `fd`, another source of connections that stays the caller's, can be read."""
+        self._sources[fd] = take
         if self._watching:
-            self._loop.add_reader(listener.fileno(), self._accept, listener)
+            self._loop.add_reader(fd, take)
 
     def rest(self) -> None:
         """Accept no more for now; what comes waits in the kernel, for any worker."""
         if self._watching:
             self._watching = False
-            for listener in self._listeners:
-                self._loop.remove_reader(listener.fileno())
+            for fd in self._sources:
+                self._loop.remove_reader(fd)
 
     def go_on(self) -> None:
         """Accept again, unless descriptors have run out a moment ago."""
         if not self._watching and self._pause is None:
             self._watching = True
-            for listener in self._listeners:
-                self._loop.add_reader(listener.fileno(), self._accept, listener)
+            for fd, take in self._sources.items():
+                self._loop.add_reader(fd, take)
 
     def close(self) -> None:
-        """Close the listeners."""
+        """Close the listeners, and forget all other sources."""
         self.rest()
+        self._sources.clear()
         if self._pause is not None:
             self._pause.cancel()
         while self._listeners:
@@ -70,12 +78,17 @@ class Accepting:
             return  # a sibling was faster
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                complain(f"cannot accept connections for now: {error}")
-                self.rest()
-                self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
+                self.pause(str(error))
             return  # anything else is the fate of one connection (accept(2), "Error handling")
         sock.setblocking(False)
         self._take(sock)
+
+    def pause(self, reason: str) -> None:
+        """Take nothing for a moment: there was no descriptor or no memory."""
+        complain(f"cannot take connections for now: {reason}")
+        self.rest()
+        if self._pause is None:
+            self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
 
     def _end_pause(self) -> None:
         self._pause = None

@@ -12,23 +12,20 @@ from typing import Any
 
 from uvicorn.config import Config
 
-from coachman.worker.asgi.context import Context
+from coachman.worker.asgi.context import Arrival, Context
 from coachman.worker.asgi.http_connection import HttpConnection
 from coachman.worker.asgi.state import State
 
 
-def protocol_factory(context: Context, lifespan_state: dict[str, Any]) -> Callable[[int], HttpConnection]:
-    """Return what makes the protocol of each connection, on which so many requests have been answered.
-
-    Requests get copies of `lifespan_state`.
-    """
+def protocol_factory(context: Context, lifespan_state: dict[str, Any]) -> Callable[[Arrival], HttpConnection]:
+    """Return what makes the protocol of each connection; requests get copies of `lifespan_state`."""
     # uvicorn logs each connection at a level below DEBUG, and looks at this very logger's to see whether to.
     logger = logging.getLogger("uvicorn.error")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.WARNING)
     config = _config(context)
     state = State(context)
-    return lambda served: HttpConnection(context, config, state, lifespan_state, served)
+    return lambda arrival: HttpConnection(context, config, state, lifespan_state, arrival)
 
 
 def _config(context: Context) -> Config:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from sys import maxsize
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.http.forwarded import ForwardedReader
@@ -20,8 +20,20 @@ LINGER_SECONDS = 2.0
 """How long what a refused client still sends is thrown away, so that it can read why."""
 
 
-class Client(Protocol):
-    """A connection, as its deadlines and the end of the worker know it."""
+class Arrival(NamedTuple):
+    """What is known of a connection when it comes, beyond what the kernel tells of its socket."""
+
+    served: int = 0
+    """Requests that other workers have answered on it."""
+    client: tuple[str, int] | None = None
+    """Who a proxy has said that the client is; None where none has said anything by now."""
+
+
+HandOver: TypeAlias = Callable[[socket.socket, Arrival], bool]
+
+
+class Waiting(Protocol):
+    """A connection, as its deadlines know it."""
 
     def on_late_head(self) -> None:
         """The head of a request has taken too long."""
@@ -35,14 +47,18 @@ class Client(Protocol):
     def on_late_reader(self) -> None:
         """The peer has taken nothing of a response for too long, or seems to."""
 
+    def give_up(self) -> None:
+        """Close at once, whatever is in hand."""
+
+
+class Client(Waiting, Protocol):
+    """A connection, as the end of the worker knows it."""
+
     def drain(self) -> None:
         """The worker is about to end: go as soon as nothing is in hand."""
 
     def say_farewell(self) -> None:
         """Tell the peer to go, where the connection is one that ends by itself only when the peer wants."""
-
-    def give_up(self) -> None:
-        """Close at once, whatever is in hand."""
 
 
 class Context:
@@ -69,8 +85,8 @@ class Context:
         """Calls of the application."""
         self.on_change: Callable[[], None] = _do_nothing
         """What is called whenever a connection or a call of the application has ended."""
-        self.hand_over: Callable[[socket.socket, int], bool] | None = None
-        """Gives a connection to another worker, with the number of requests that were answered on it.
+        self.hand_over: HandOver | None = None
+        """Gives a connection to another worker.
 
         The socket stays the caller's. Returns False where nobody can take it.
         """
@@ -109,8 +125,8 @@ class Context:
 
 
 def _deadlines(
-    loop: asyncio.AbstractEventLoop, seconds: float, on_expired: Callable[[Client], Any]
-) -> Deadlines[Client]:
+    loop: asyncio.AbstractEventLoop, seconds: float, on_expired: Callable[[Waiting], Any]
+) -> Deadlines[Waiting]:
     return Deadlines(loop, seconds, on_expired)
 
 

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
 from coachman.policy.draining import DrainPlan, drain_plan
-from coachman.protocol.scoreboard import ACCEPTED, HANDED_OVER, TAKEN_OVER
+from coachman.protocol.scoreboard import ACCEPTED
 from coachman.worker.asgi.accepting import Accepting
 from coachman.worker.asgi.adapter import protocol_factory
-from coachman.worker.asgi.context import Context
+from coachman.worker.asgi.context import Arrival, Context
+from coachman.worker.asgi.handing_over import HandingOver
 from coachman.worker.asgi.lifespan import Application, Lifespan
 from coachman.worker.complaints import complain
-from coachman.worker.handoff import Handoff, NoDescriptorLeft, passport_of
+from coachman.worker.handoff import Handoff, NoDescriptorLeft
 
 if TYPE_CHECKING:
     from coachman.worker.access_log import AccessLog
     from coachman.worker.services import Services
 
-PAUSE_SECONDS = 0.2
-"""How long taking connections rests where descriptors have run out."""
+UNKNOWN = Arrival()
 
 CLEANING_SECONDS = 1.0
 """How long what is cancelled at the end may take to clean up."""
@@ -42,7 +42,6 @@ class AsgiEngine:
         self._context = Context(application, config, self.loop)
         self._context.on_change = self._note_change
         self._lifespan = Lifespan(application)
-        self._handoff: Handoff | None = None
         self._accepting = Accepting(self.loop, self._take)
         self._factory = protocol_factory(self._context, self._lifespan.state)
         self._connecting: set[asyncio.Task[None]] = set()
@@ -51,6 +50,8 @@ class AsgiEngine:
         self._failure: BaseException | None = None
         """What a reader has raised."""
         self._finished = True
+        self._handoff: Handoff | None = None
+        self._handing_over: HandingOver | None = None
         # A pipe of our own: asyncio's has no name, and uvloop has one only while it runs in the main thread.
         self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.loop.add_reader(self._wakeup, self._empty_wakeup)
@@ -82,6 +83,14 @@ class AsgiEngine:
         if access_log is not None:
             access_log.on_stuck = lambda: self.call_soon(lambda: self._write_on(access_log))
 
+    def join_handoff(self, handoff: Handoff) -> None:
+        """Share connections with the siblings."""
+        self._handoff = handoff
+        self._handing_over = HandingOver(self.loop, handoff, self._context.board, self._let_idle_go)
+        self._context.hand_over = self._handing_over.put
+        self._accepting.add_source(handoff.take_fd, self._take_over)
+        handoff.announce(True)
+
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`; the engine closes it when it drains."""
         self._accepting.add(listener)
@@ -107,31 +116,18 @@ class AsgiEngine:
         with suppress(RuntimeError):  # closed: there is nothing left to do
             self.loop.call_soon_threadsafe(function)
 
-    def join_handoff(self, handoff: Handoff) -> None:
-        """Take connections from `handoff`, and give them there when draining."""
-        self._handoff = handoff
-        self.loop.add_reader(handoff.take_fd, self._on_takeable)
-        handoff.announce(True)
-
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
-        """Accept no more, finish what is in hand, run the lifespan shutdown, and end `run`."""
-        handoff = self._handoff
-        if handoff is not None and not self._context.draining:
-            self.loop.remove_reader(handoff.take_fd)
-            handoff.announce(False)
-        # What a proxy has said by the PROXY protocol would be lost on the way.
-        if handoff is not None and hand_over and not self._context.proxy_protocol:
-            self.hand_over_with(self._put)
-        elif not hand_over:
-            self._context.hand_over = None
+        """Take no more, finish what is in hand, run the lifespan shutdown, and end `run`."""
         plan = drain_plan(self.loop.time(), seconds)
         if self._plan is None or plan.deadline < self._plan.deadline:
             self._plan = plan
         self._accepting.close()
-        if not self._context.draining:
-            self._context.draining = True
-            for client in list(self._context.clients):
-                client.drain()
+        if self._handoff is not None:
+            self._handoff.announce(False)
+        if not hand_over:
+            self._context.hand_over = None
+        self._context.draining = True
+        self._let_idle_go()
         self._changed.set()
 
     def run(self) -> bool:
@@ -144,6 +140,8 @@ class AsgiEngine:
     def close(self) -> bool:
         """Close everything. False where requests were given up: their threads may be busy for ever."""
         self._accepting.close()
+        if self._handing_over is not None:
+            self._handing_over.close()
         for client in list(self._context.clients):
             client.give_up()
         self.loop.run_until_complete(self._clean_up())
@@ -160,7 +158,11 @@ class AsgiEngine:
         await self._while(lambda: self._plan is None)
         if self._plan is None:
             return  # a reader has failed
-        await self._while(lambda: self._busy, until=lambda plan: plan.farewell_at)
+        while True:
+            await self._while(lambda: self._busy, until=lambda plan: plan.farewell_at)
+            # Nobody comes after this worker: the last ones to go see to what is left in the queue.
+            if self._busy or self._context.hand_over is not None or not self._take_one():
+                break
         for client in list(self._context.clients):
             client.say_farewell()
         await self._while(lambda: self._busy, until=lambda plan: plan.give_up_at)
@@ -235,54 +237,42 @@ class AsgiEngine:
         self._context.board.add(ACCEPTED)
         self.adopt(sock)
 
-    def hand_over_with(self, hand_over: Callable[[socket.socket, int], bool]) -> None:
-        """Give connections to other workers by `hand_over` when draining, instead of closing them.
+    def _take_over(self) -> None:
+        self._take_one()
 
-        It is called with a socket, which stays the engine's, and the number of requests that were answered
-        on it; it returns whether somebody else has the connection now.
-        """
-        self._context.hand_over = hand_over
-
-    def _put(self, sock: socket.socket, served: int) -> bool:
-        assert self._handoff is not None
-        put = self._handoff.put(sock, passport_of(sock, served))
-        if put:
-            self._context.board.add(HANDED_OVER)
-        return put
-
-    def _on_takeable(self) -> None:
-        handoff = self._handoff
-        assert handoff is not None
+    def _take_one(self) -> bool:
+        """Take a connection from the queue; return whether there was one."""
+        if self._handing_over is None:
+            return False
         try:
-            taken = handoff.take()
+            taken = self._handing_over.take()
         except NoDescriptorLeft as error:
-            complain(f"cannot take connections for now: {error}")
-            self.loop.remove_reader(handoff.take_fd)
-            self.loop.call_later(PAUSE_SECONDS, self._look_into_queue)
-            return
-        if taken is not None:
-            sock, passport = taken
-            self._context.board.add(TAKEN_OVER)
-            self.adopt(sock, passport.served)
+            self._accepting.pause(str(error))
+            return False
+        if taken is None:
+            return False  # a sibling was faster
+        self.adopt(*taken)
+        return True
 
-    def _look_into_queue(self) -> None:
-        if self._handoff is not None and not self._context.draining:
-            self.loop.add_reader(self._handoff.take_fd, self._on_takeable)
+    def _let_idle_go(self) -> None:
+        """Let every connection go that has nothing in hand, where the worker is about to end."""
+        if self._context.draining:
+            for client in list(self._context.clients):
+                client.drain()
 
-    def adopt(self, sock: socket.socket, served: int = 0) -> None:
-        """Serve a connection, which is taken over, and on which `served` requests have been answered.
-
-        In the thread of `run` only.
-        """
-        task = self.loop.create_task(self._connect(sock, served))
+    def adopt(self, sock: socket.socket, arrival: Arrival = UNKNOWN) -> None:
+        """Serve a connection, which is taken over. In the thread of `run` only."""
+        task = self.loop.create_task(self._connect(sock, arrival))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
         if not self._has_room():
             self._accepting.rest()
 
-    async def _connect(self, sock: socket.socket, served: int) -> None:
+    async def _connect(self, sock: socket.socket, arrival: Arrival) -> None:
         try:
-            await self.loop.connect_accepted_socket(lambda: self._factory(served), sock)
+            _, client = await self.loop.connect_accepted_socket(lambda: self._factory(arrival), sock)
+            if self._context.draining:
+                client.drain()
         except (OSError, asyncio.CancelledError):  # the peer is gone already
             sock.close()
         self._note_change()

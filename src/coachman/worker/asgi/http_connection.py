@@ -16,10 +16,9 @@ from typing import Any
 from uvicorn.config import Config
 
 from coachman.protocol.http.refusal import BadRequest
-from coachman.worker.asgi.context import Client, Context
+from coachman.worker.asgi.context import Arrival, Context
 from coachman.worker.asgi.cycle import Cycle
-from coachman.worker.asgi.deadlines import Deadlines
-from coachman.worker.asgi.incoming import Incoming
+from coachman.worker.asgi.patience import Patience
 from coachman.worker.asgi.refusal import refusal_response
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
@@ -27,23 +26,18 @@ from coachman.worker.asgi.wording import frames_of, line_of
 from coachman.worker.complaints import complain
 
 
-class HttpConnection(Incoming):
+class HttpConnection(Patience):
     """The server's end of one connection, which asyncio drives."""
 
     def __init__(
-        self, context: Context, config: Config, state: State, app_state: dict[str, Any], served: int
+        self, context: Context, config: Config, state: State, app_state: dict[str, Any], arrival: Arrival
     ) -> None:
-        """`served`: requests that other workers have answered on the connection."""
-        super().__init__(context, config, state, app_state, served)
+        super().__init__(context, config, state, app_state, arrival)
         self._state = state
         self._running: Cycle | None = None
         """The request whose response is due."""
-        self._deadlines: Deadlines[Client] | None = None
-        """Those in which the connection waits for its peer to send something."""
         self._refusal: BadRequest | None = None
         """The answer to what will not be served; it follows the responses that are still due."""
-        self._unsent = 0
-        """Bytes that the peer had not taken when they were last looked at."""
 
     # What asyncio calls.
 
@@ -80,13 +74,8 @@ class HttpConnection(Incoming):
         elif self._body_size != body_size or self._deadlines is not self._context.bodies:
             self._wait_in(self._context.bodies)
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._wait_for_reader()
-
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._context.readers.forget(self)
         if self._context.draining and self.idle:
             self._leave()
 
@@ -252,37 +241,9 @@ class HttpConnection(Incoming):
             self._running.keep_alive = False
 
     def say_farewell(self) -> None:
-        """A request in hand still has some time."""
-
-    def give_up(self) -> None:
-        """Close at once; the application hears of it."""
-        self.transport.abort()
-
-    def on_late_head(self) -> None:
-        """Close; with an answer where something of a request has come."""
-        if self._receiving:
-            self._refuse(BadRequest("408 Request Timeout", "its head did not come in time"))
-        else:
+        """Close, where the queue still has no room; a request in hand has some time left."""
+        if self.idle:
             self.transport.close()
-
-    def on_late_body(self) -> None:
-        """Refuse the request, unless it is the application that does not read."""
-        if self.flow.read_paused:
-            self._context.bodies.watch(self)
-        else:
-            self._refuse(BadRequest("408 Request Timeout", "its body made no progress"))
-
-    def on_late_request(self) -> None:
-        """Close."""
-        self.transport.close()
-
-    def on_late_reader(self) -> None:
-        """Close, unless the peer has taken something meanwhile."""
-        if self.transport.get_write_buffer_size() < self._unsent:
-            self._wait_for_reader()
-        else:
-            complain(f"{self._describe_peer()} takes nothing of its response: the connection is closed")
-            self.transport.abort()
 
     def _rest(self) -> None:
         """Wait for the next request, or go where the worker is about to end."""
@@ -293,6 +254,11 @@ class HttpConnection(Incoming):
             self._wait_for_reader()
         self._wait_in(self._context.idle)
 
+    def _departure(self) -> Arrival:
+        """Return what the next worker has to know."""
+        introduced = self._context.proxy_protocol and self._introduction is None
+        return Arrival(self._requests, self.client if introduced else None)
+
     def _leave(self) -> None:
         """Move the connection to another worker, or end it."""
         transport = self.transport
@@ -302,26 +268,13 @@ class HttpConnection(Incoming):
         # A socket object of our own: those that loops give out are made to be looked at only.
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as sock:
             hand_over = self._context.hand_over
-            if hand_over is not None and hand_over(sock, self._requests):
+            if hand_over is None:
+                if not _has_unread(sock):
+                    transport.close()
+            elif hand_over(sock, self._departure()):
                 # The queue holds the connection open: nothing that is closed here ends it.
                 transport.abort()
-            elif not _has_unread(sock):
-                transport.close()
-
-    def _wait_in(self, deadlines: Deadlines[Client] | None) -> None:
-        """Let the time begin that the peer has until it sends something, None: it has nothing to send."""
-        if self._deadlines is not None:
-            self._deadlines.forget(self)
-        self._deadlines = deadlines
-        if deadlines is not None:
-            deadlines.watch(self)
-
-    def _wait_for_reader(self) -> None:
-        """Let the time begin that the peer has until it takes something of what is still to be sent."""
-        self._unsent = self.transport.get_write_buffer_size()
-        self._context.readers.forget(self)
-        if self._unsent:
-            self._context.readers.watch(self)
+            # Else there is no room in the queue, and we are told when there is.
 
 
 def _has_unread(sock: socket.socket) -> bool:

@@ -14,7 +14,7 @@ from coachman.protocol.http.head import FieldBlock
 from coachman.protocol.http.refusal import BadRequest, malformed
 from coachman.protocol.http.target import check_target, split_target
 from coachman.protocol.proxy_protocol import read_proxy_header
-from coachman.worker.asgi.context import Context
+from coachman.worker.asgi.context import Arrival, Context
 from coachman.worker.asgi.head_check import HeadCheck, apply_origin, set_host
 from coachman.worker.asgi.state import State
 
@@ -23,11 +23,12 @@ class Incoming(HttpToolsProtocol):
     """The receiving half of a connection; what it makes of a complete head is its subclass's to say."""
 
     def __init__(
-        self, context: Context, config: Config, state: State, app_state: dict[str, Any], served: int
+        self, context: Context, config: Config, state: State, app_state: dict[str, Any], arrival: Arrival
     ) -> None:
         super().__init__(config, state, app_state, _loop=context.loop)
         self._context = context
-        self._requests = served
+        self._arrival = arrival
+        self._requests = arrival.served
         self._receiving = False
         """Something of a request has come, and not all of it."""
         self._in_head = False
@@ -40,12 +41,14 @@ class Incoming(HttpToolsProtocol):
         """The request offers another protocol, and is to be parsed again without the offer."""
         self._upgraded = False
         """The transport belongs to a WebSocket now."""
-        self._introduction = b"" if context.proxy_protocol and not served else None
+        self._introduction = b"" if context.proxy_protocol and arrival.client is None else None
         """What has come of the PROXY protocol's header, while it is waited for."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._head_check = HeadCheck(self._context, self.client[0] if self.client else "")
+        if self._arrival.client is not None:
+            self.client = self._arrival.client
 
     def _receive(self, data: bytes) -> None:
         """Parse `data`, which is one read; raise `BadRequest` where something in it is not served."""
