@@ -122,7 +122,7 @@ class AsgiEngine:
         # What a proxy has said by the PROXY protocol would be lost on the way.
         if handoff is not None and hand_over and not self._context.proxy_protocol:
             self.hand_over_with(self._put)
-        elif not hand_over:
+        elif handoff is not None:
             self._context.hand_over = None
         plan = drain_plan(self.loop.time(), seconds)
         if self._plan is None or plan.deadline < self._plan.deadline:

@@ -56,7 +56,7 @@ EMPTY_SECONDS = 0.0002
 
 
 WRITE_INTERVAL = 10_000_000
-"""Nanoseconds between writes of the counters while threads are always busy; the last to end writes as well."""
+"""Nanoseconds between writes of the counters while threads are always busy; the last to end writes, too."""
 
 _DEFAULTS = WorkerConfig()
 
