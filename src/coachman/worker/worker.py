@@ -124,6 +124,7 @@ class Worker(AbstractServer):
             self._scoreboard = Scoreboard(fd)
             self._slot = int(slot)
             self._engine.cells = self._scoreboard.cells(self._slot)
+            self._engine.cells[HEARTBEAT] = time.monotonic_ns()  # from now on, silence means something
 
     def join_handoff(self) -> None:
         """Share connections with the siblings, through the two descriptors that follow the message."""
