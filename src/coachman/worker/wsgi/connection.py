@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from coachman.worker.wsgi.engine import Engine
 
 READ_SIZE = 64 * 1024
+LARGE_BODY = 64 * 1024
+"""Bytes of a response's body from which on it is not worth a copy to have it in one piece with the head."""
 TURN_SIZE = 256 * 1024
 """Bytes of a streamed response that go out before other connections get a turn."""
 
@@ -393,7 +395,11 @@ class Connection:
             if engine.closing:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
-                self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
+                body = result[0] if len(result) == 1 else b"".join(result)
+                if type(body) is bytes and len(body) > LARGE_BODY and not response.head_sent:
+                    self._out.send_both(*response.head_and_body(body))
+                else:
+                    self._out.send(response.whole(body))
                 self._finish(response)
                 return
             self._source = result

@@ -128,12 +128,18 @@ class Response:
 
     def whole(self, body: bytes) -> bytes:
         """Return head and body in one piece, for a body that is known completely."""
-        _check_bytes(body)
         if self.head_sent:
             return self.part(body) + self.end()
-        data = self._head(len(body)) + self._cut(body)
+        head, body = self.head_and_body(body)
+        return head + body
+
+    def head_and_body(self, body: bytes) -> tuple[bytes, bytes]:
+        """Return both by themselves, for a body that is known completely and worth no copy."""
+        _check_bytes(body)
+        head = self._head(len(body))
+        body = self._cut(body)
         self._check_complete()
-        return data
+        return head, body
 
     def file_head(self, size: int) -> tuple[bytes, int]:
         """Return the head for the rest of a file, `size` bytes, and how many of these are to follow it."""
