@@ -7,6 +7,7 @@ import resource
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -40,15 +41,27 @@ def without_forks(pids: Iterable[int]) -> Iterator[None]:
 
 @contextmanager
 def few_descriptors(pid: int, spare: int) -> Iterator[None]:
-    """Leave a process so many descriptors beyond the highest that it has open."""
-    highest = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
+    """Leave a process so many free descriptors. The limit is for their numbers: there may be gaps."""
+    taken = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+    free = (number for number in count() if number not in taken)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (highest + 1 + spare, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (next(islice(free, spare, None)), before[1]))
     try:
         yield
     finally:
         with suppress(ProcessLookupError):
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+@contextmanager
+def no_room_for_files() -> Iterator[None]:
+    """Have every write to a file fail, in this process and in those that it starts meanwhile."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @contextmanager

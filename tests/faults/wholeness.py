@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -45,16 +46,33 @@ class WatchedServer(CoachmanServe):
 
     def assert_whole(self) -> None:
         """Have a worker killed and replaced as on any day; nothing is missing then, and nothing too much."""
-        self.wait_until_replaced(2, after=self.kill_worker(2))
-        assert self._count() == self.measure, self.output()
+        self.wait_for_output(r"worker \d+ \(pid \d+\) is ready", after=self.kill_worker(2))
+        count = self._count()
+        assert count == self.measure, f"{count} != {self.measure}\n{self.output()}"
         for _ in range(10):
             assert httpx.get(self.url, trust_env=False, timeout=30).status_code == 200
         assert self.stop() == 0, self.output()
         assert self.outcome()[0] == 0
         assert "Traceback" not in self.output(), self.output()
 
-    def _count(self) -> tuple[int, int, int]:
+    def _count(self) -> Counter[str]:
         # The answer comes from the supervisor's loop: so it has taken in by now what a worker sent before
         # it said that it is ready.
         ready = MetricsClient(self).value("coachman_workers", state="ready")
-        return int(ready), len(self.processes()), len(os.listdir(f"/proc/{self.pid}/fd"))
+        return _kinds_of_descriptors(self.pid) + Counter(ready=int(ready), processes=len(self.processes()))
+
+
+def _kinds_of_descriptors(pid: int) -> Counter[str]:
+    """Return how many a process has of each kind, but for TCP: clients come and go."""
+    with open("/proc/net/unix", encoding="ascii", errors="replace") as file:
+        unix = {f"socket:[{line.split()[6]}]" for line in file if "Inode" not in line}
+    found: Counter[str] = Counter()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:  # the client's that was answered last
+            continue
+        kind = "unix socket" if target in unix else target.partition(":[")[0]
+        if kind != "socket":
+            found[kind] += 1
+    return found

@@ -22,6 +22,8 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
+from coachman.policy.exhaustion import obstacle
+from coachman.policy.repetition import Repetition
 from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
@@ -62,6 +64,7 @@ class Engine:
         """`services` stay the caller's, and are closed after this."""
         self.application = application
         self.services = services
+        self._repetition = Repetition()
         self.at_end_of_turn: Callable[[], object] | None = None
         """What the loop calls when it has dealt with all that was ready."""
         self._connection_type: type[Connection] = Connection
@@ -251,7 +254,8 @@ class Engine:
             return  # a sibling was faster
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                complain(f"cannot accept connections for now: {error}")
+                if self._repetition.kept_quiet(error.errno, time.monotonic()) is not None:
+                    complain(f"cannot accept connections for now: {obstacle(error)}")
                 self._rest_from_accepting()
             return  # anything else is the fate of one connection (accept(2), "Error handling")
         sock.setblocking(False)
