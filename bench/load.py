@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,12 +20,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 SERVER_CORE, LOAD_CORE = 0, 1
+START_TIMEOUT = 60.0
 STOP_TIMEOUT = 15.0
 
 
 @dataclass(frozen=True)
 class Server:
-    """How a server is started: `command` prints a line with "istening at http://..." once it has its port."""
+    """How a server is started: `command` prints its URL, behind "listening at" or "running on"."""
 
     name: str
     command: Sequence[str | Path]
@@ -55,11 +58,11 @@ def running(server: Server, environment: Mapping[str, str]) -> Iterator[str]:
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            if match := re.search(r"istening at:? (http://[\w.:]+)", line):
+            if match := re.search(r"(?:istening at:?|running on) (http://[\w.:]+)", line):
                 break
         else:
             raise SystemExit(f"{server.name} did not start: {' '.join(map(str, server.command))}")
-        urllib.request.urlopen(match.group(1), timeout=60).read()
+        await_answer(match.group(1))
         yield match.group(1)
     finally:
         process.terminate()
@@ -69,6 +72,19 @@ def running(server: Server, environment: Mapping[str, str]) -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         process.stdout.close()
+
+
+def await_answer(url: str) -> None:
+    """Return once a request is answered: some servers say that they listen before they do."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=START_TIMEOUT).read()
+            return
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def measure(url: str, *, connections: int, seconds: int) -> Measurement:

@@ -1,10 +1,11 @@
-"""The supervisor at rest, with two hundred workers, and under a sudden load.
+"""The supervisor at rest, with two hundred workers, under a sudden load, and asked for new code.
 
-    .venv/bin/python bench/pool.py [idle] [many] [growth]
+    .venv/bin/python bench/pool.py [idle] [many] [growth] [touch]
 
 idle     private memory and wake-ups a second of a supervisor whose workers have nothing to do
 many     200 workers that load a tiny application each: how long the state of all takes, and a rolling restart
 growth   from 2 to 8 preloaded workers under requests of 100 ms: when eight of them have answered
+touch    the guestbook, from a touch of its restart file to the first answer of new code, beside a bare import
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import argparse
 import asyncio
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from load import BIN, temporary_folder
+from load import BIN, ROOT, temporary_folder
 
 from coachman.config.addresses import TcpAddress
 from coachman.config.application_location import locate_application
@@ -40,6 +43,11 @@ STATUS_GOAL = 0.1
 """Seconds."""
 GROWTH_GOAL = 2.0
 """Seconds."""
+TOUCH_GOAL = 1.5
+"""Times a bare import."""
+TOUCHES = 7
+LOOK_SECONDS = 0.02
+"""How long the client waits after an answer of old code: it is not to compete with the start."""
 MANY = 200
 CLIENTS = 64
 
@@ -51,6 +59,15 @@ def application(environ, start_response):
         time.sleep(0.1)
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"%d" % os.getpid()]
+"""
+
+VERSIONED = """
+_original = application
+
+def application(environ, start_response):
+    def versioned(status, headers, *more):
+        return start_response(status, [*headers, ("X-Version", "{version}")], *more)
+    return _original(environ, versioned)
 """
 
 
@@ -173,12 +190,55 @@ async def growth() -> None:
     verdict(f"8 within {GROWTH_GOAL:g} s", len(answered) == 8 and max(answered.values()) <= GROWTH_GOAL)
 
 
+def touch() -> None:
+    with temporary_folder() as folder:
+        site = Path(folder, "guestbook")
+        shutil.copytree(ROOT / "examples" / "guestbook", site, ignore=shutil.ignore_patterns("var"))
+        environment = {**os.environ, "GUESTBOOK_VAR": f"{folder}/var"}
+        startup = site / "passenger_wsgi.py"
+        original = startup.read_text()
+        restart_file = site / "tmp" / "restart.txt"
+        restart_file.parent.mkdir()
+        log = Path(folder, "log")
+        command = [str(BIN / "coachman"), "serve", str(site), "--bind", "127.0.0.1:0", "--processes", "1"]
+        with log.open("w") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        try:
+            url = wait_for(log, r"listening at (http://\S+)")
+            imports, restarts = [], []
+            for version in range(TOUCHES):
+                imports.append(seconds_of_import(site, environment))
+                startup.write_text(original + VERSIONED.format(version=version))
+                began = time.monotonic()
+                restart_file.touch()
+                while urllib.request.urlopen(url).headers["X-Version"] != str(version):
+                    time.sleep(LOOK_SECONDS)
+                restarts.append(time.monotonic() - began)
+                wait_for(log, f"the restart is done: generation ({version + 2})")
+        finally:
+            process.terminate()
+            process.wait(30)
+    ratio = median(restart / bare for restart, bare in zip(restarts, imports, strict=True))
+    print(
+        f"touch: {median(restarts):.2f} s to the first answer of new code, {median(imports):.2f} s for a "
+        f"bare import; ratio {ratio:.2f}"
+    )
+    verdict(f"under {TOUCH_GOAL:g}", ratio < TOUCH_GOAL)
+
+
+def seconds_of_import(folder: Path, environment: dict[str, str]) -> float:
+    began = time.monotonic()
+    command = [sys.executable, "-c", "import passenger_wsgi"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", metavar="PART", help="idle, many, growth (default: all)")
-    parts = parser.parse_args().parts or ["idle", "many", "growth"]
+    parser.add_argument("parts", nargs="*", metavar="PART", help="idle, many, growth, touch (default: all)")
+    parts = parser.parse_args().parts or ["idle", "many", "growth", "touch"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if "idle" in parts:
         idle()
@@ -186,6 +246,8 @@ def main() -> None:
         asyncio.run(many())
     if "growth" in parts:
         asyncio.run(growth())
+    if "touch" in parts:
+        touch()
 
 
 if __name__ == "__main__":

@@ -172,6 +172,10 @@ def test_dump_prints_the_stacks_of_a_worker(server: CoachmanServe) -> None:
     done = coachman("dump", str(pid))
     assert done.status == 0
     assert done.output.startswith(f"Worker {pid}:\n")
+    assert "(MainThread):\n" in done.output
+    assert "in main_loop\n" in done.output
+    server.wait_for_output(rf"App {pid} stacks:   File .*, in main_loop\n")
+    asked_for(server, "/afterwards")
     done = coachman("dump", "1")
     assert (done.status, done.errors) == (1, "coachman: no worker has the pid 1\n")
 

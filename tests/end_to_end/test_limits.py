@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,17 @@ def test_without_limits_nobody_is_replaced(tmp_path: Path, method: str) -> None:
         server.ready_workers(2)
         assert server.stop() == 0
         assert "is to be replaced" not in server.outcome()[1]
+
+
+def test_a_worker_that_gives_no_sign_of_life_is_replaced(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO)
+    options = ("--bind", "127.0.0.1:0", "--processes", "1", "--heartbeat-timeout", "1")
+    with CoachmanServe(tmp_path, *options) as server:
+        (pid,) = server.ready_workers(1)
+        os.kill(pid, signal.SIGSTOP)
+        server.wait_for_output(rf"\(pid {pid}\) is to be replaced: a signal has stopped it")
+        server.wait_for_output(rf"\(pid {pid}\) ended with SIG(ABRT|KILL).*: a signal has stopped it")
+        with RawClient(server.url) as client:
+            client.get()
+            assert client.answer().body == b"hello"
+        assert server.stop() == 0

@@ -108,3 +108,30 @@ def test_a_client_that_leaves_a_stream_ends_it(tmp_path: Path) -> None:
             client.get("/")
             assert client.sock.recv(1) == b"H"
         server.wait_for_output("the stream was closed")
+
+
+def test_c_code_that_keeps_the_interpreter_is_found_by_the_supervisor(tmp_path: Path) -> None:
+    write_application(
+        tmp_path,
+        """
+        def application(environ, start_response):
+            if environ["PATH_INFO"] == "/greedy":
+                sum(range(10 ** 15))
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"hello"]
+        """,
+    )
+    options = ("--request-timeout", "0.5", "--drain-timeout", "0.5")
+    with (
+        CoachmanServe(".", *ONE_PROCESS, *options, folder=tmp_path) as server,
+        RawClient(server.url) as client,
+    ):
+        (pid,) = server.ready_workers(1)
+        client.get("/greedy")
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) is to be replaced: a request has been in the app")
+        server.wait_for_output(rf'App {pid} stacks:   File ".*wsgi\.py", line \d+ in application')
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with")
+        server.wait_for_output(r"worker 2 \(pid \d+\) is ready")
+        with RawClient(server.url) as other:
+            other.get()
+            assert other.answer().body == b"hello"

@@ -159,13 +159,16 @@ def test_a_worker_that_gets_sigterm_drains_and_is_replaced(server: CoachmanServe
         (pid,) = server.ready_workers(1)
         os.kill(pid, signal.SIGTERM)
         gate.open()
-        assert client.answer().body == f"/gate by {pid}".encode()
-        assert client.read_to_end() == b""
-        assert idle.read_to_end() == b""
-    server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with exit status 0 after .* s; replacing it")
-    with RawClient(server.url) as client:
+        answer = client.answer()
+        assert answer.body == f"/gate by {pid}".encode()
+        assert "connection" not in answer.headers
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with exit status 0 after .* s; replacing it")
+        # Neither connection has ended: both wait for the successor.
         client.get("/later")
-        successor = int(client.answer().body.rpartition(b" ")[2])
+        idle.get("/later")
+        successors = {int(each.answer().body.rpartition(b" ")[2]) for each in (client, idle)}
+    assert len(successors) == 1
+    (successor,) = successors
     assert successor != pid
     server.wait_for_output(rf"worker 1 \(pid {successor}\) is ready")
     assert server.worker_pids() == {successor}
@@ -174,11 +177,12 @@ def test_a_worker_that_gets_sigterm_drains_and_is_replaced(server: CoachmanServe
 
 def test_a_worker_that_was_told_to_drain_is_replaced_without_delay(server: CoachmanServe) -> None:
     # As failures, the last of these would cost more than the time given to it.
-    for _ in range(9):
-        with RawClient(server.url, timeout=5) as client:
+    with RawClient(server.url, timeout=5) as client:
+        for _ in range(9):
             client.get("/who")
-            os.kill(int(client.answer().body.rpartition(b" ")[2]), signal.SIGTERM)
-            assert client.read_to_end() == b""
+            pid = int(client.answer().body.rpartition(b" ")[2])
+            os.kill(pid, signal.SIGTERM)
+            server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*; replacing it", timeout=5)
 
 
 def test_a_worker_that_gets_sigint_serves_on(server: CoachmanServe) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ from coachman.supervisor.signals import ACTIONS
 
 from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_command import coachman
-from .coachman_serve import CoachmanServe
+from .coachman_serve import COMMAND, CoachmanServe
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "signals.md"
 
@@ -79,3 +82,25 @@ def test_the_document_has_every_signal() -> None:
     text = DOCUMENT.read_text().partition("## The supervisor")[2].partition("\n## ")[0]
     rows = set(re.findall(r"SIG[A-Z0-9]+", "".join(re.findall(r"^\| ([^|]+)\|", text, re.MULTILINE))))
     assert rows >= {number.name for number in ACTIONS}
+
+
+def test_a_terminal_that_stops_writers_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started in the background of a terminal with `stty tostop`, where it writes to that terminal."""
+    monkeypatch.setenv("COACHMAN_RUNTIME_FOLDER", str(tmp_path / "runtime"))
+    write_application(tmp_path / "site", HELLO)
+    serve = [COMMAND, "serve", tmp_path / "site", *ONE_PROCESS, "--log-file", tmp_path / "log"]
+    # The leader of a session gets the first terminal that it opens for its own.
+    program = 'exec <"$1" >"$1" 2>&1; shift; stty tostop; set -m; "$@" & wait'
+    ours, theirs = pty.openpty()
+    arguments = ["bash", "--norc", "-c", program, "bash", os.ttyname(theirs), *map(str, serve)]
+    try:
+        with subprocess.Popen(arguments, start_new_session=True) as shell:
+            said = b""
+            while b"listening at" not in said:
+                said += os.read(ours, 4096)
+            assert coachman("status").status == 0
+            assert coachman("stop").status == 0
+            shell.kill()
+    finally:
+        os.close(ours)
+        os.close(theirs)

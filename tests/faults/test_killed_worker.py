@@ -168,7 +168,9 @@ def test_a_worker_that_crashes_is_named_and_replaced(tmp_path: Path) -> None:
             with RawClient(server.url) as client:
                 client.get(path)
                 assert client.read_to_end() == b""
-            server.wait_for_output(rf"worker 1 \(pid \d+\) ended with {ending}.* after .* s; replacing it")
+            server.wait_for_output(
+                rf"worker 1 \(pid \d+\) ended with {ending}.* after .* s, in GET {path}; replacing it"
+            )
             with RawClient(server.url) as client:
                 client.get()
                 assert client.answer().body == b"serving on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,7 @@ from coachman.config.model import ProcessCount, SpawnMethod
 from coachman.errors import ConfigurationError
 from coachman.protocol.status import ApplicationStatus
 from coachman.supervisor.application.application import Application
+from coachman.supervisor.application.worker_source import WorkerSource
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.log.log import Log
 
@@ -99,6 +101,62 @@ def test_of_several_restarts_the_newest_wins(tmp_path: Path) -> None:
             assert [status.outcome for status in outcomes] == [*["superseded"] * 3, "done"]
             assert served.status().generation == outcomes[-1].generation == 5
             assert {worker.generation for worker in served.status().workers if worker.state == "ready"} == {5}
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_old_workers_stay_until_each_is_replaced_however_often_that_fails(tmp_path: Path) -> None:
+    only_once = """
+    import os
+    os.open("started", os.O_CREAT | os.O_EXCL)
+    """
+
+    async def use() -> None:
+        async with application(tmp_path, processes=ProcessCount(2, 2)) as served:
+            await served.start()
+            await until(served, lambda status: status.ready == 2)
+            write_application(tmp_path, only_once, HELLO)
+            restarting = asyncio.create_task(served.restart("a test"))
+            await until(served, lambda status: status.totals.failed_spawns >= 2)
+            workers = served.status().workers
+            assert {worker.generation for worker in workers if worker.state == "ready"} == {1, 2}
+            assert served.status().ready == 2
+            write_application(tmp_path, HELLO)
+            assert (await restarting).outcome == "done"
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_code_that_never_finishes_loading_is_abandoned(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path, start_timeout=3.0) as served:
+            await served.start()
+            write_application(tmp_path, "import signal\nsignal.pause()")
+            status = await served.restart("a test")
+            assert status.outcome == "failed"
+            assert "not ready in time" in status.reason
+            assert (await ask(served)).endswith(b"hello")
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_a_lack_of_descriptors_is_waited_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_descriptor(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (worker,) = served.status().workers
+            with monkeypatch.context() as patched:
+                patched.setattr(WorkerSource, "worker", no_descriptor)
+                os.kill(worker.pid, signal.SIGKILL)
+                await until(served, lambda status: status.totals.failed_spawns >= 2)
+                assert "Too many open files" in served.status().problem
+            await until(served, lambda status: status.ready == 1)
 
     write_application(tmp_path, HELLO)
     asyncio.run(use())

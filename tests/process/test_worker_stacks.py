@@ -18,6 +18,7 @@ from coachman.supervisor.log.log import Log
 from coachman.supervisor.process import stack_dump
 from coachman.supervisor.process.spawner import spawn_interpreter
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
@@ -92,7 +93,7 @@ async def serving(folder: Path, config: WorkerConfig) -> AsyncIterator[Site]:
     file.write_text(APPLICATION)
     log = Log(folder / "log")
     listener = Listener.bind(UnixAddress(folder / "socket"))
-    scoreboard, lifeline = Scoreboard.create(2), Lifeline()
+    scoreboard, lifeline, handoff = Scoreboard.create(2), Lifeline(), HandoffQueue.create()
     with socket.socket(socket.AF_UNIX) as gate:
         gate.bind(str(folder / "gate"))
         gate.listen()
@@ -106,6 +107,7 @@ async def serving(folder: Path, config: WorkerConfig) -> AsyncIterator[Site]:
             None,
             [listener],
             scoreboard,
+            handoff,
             lifeline,
             log,
         )
@@ -121,6 +123,7 @@ async def serving(folder: Path, config: WorkerConfig) -> AsyncIterator[Site]:
             listener.close()
             scoreboard.close()
             lifeline.close()
+            handoff.close()
             log.close()
 
 

@@ -11,7 +11,7 @@ import coachman
 
 SOURCE: Final = Path(coachman.__file__).parent
 WALL_CLOCKS: Final = {"time", "time_ns", "now", "utcnow", "today", "CLOCK_REALTIME"}
-"""What reads the time of day, of the modules `time` and `datetime`. Formatting a time that is known does not."""
+"""What reads the time of day, of the modules `time` and `datetime`."""
 SHOWN: Final = {
     "supervisor/application/generation.py": "when a restart was asked for, in the status",
     "supervisor/log/log.py": "when a line was printed, in the log",

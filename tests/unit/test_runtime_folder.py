@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from coachman.errors import ConfigurationError
-from coachman.protocol.control_socket import ARGUMENTS, complaint_about
 from coachman.unix import runtime_folder
 from coachman.unix.control_socket import connect_in, listen_in, peer_uid, socket_name, socket_names
 from coachman.unix.runtime_folder import make_runtime_folder, open_runtime_folder, usual_runtime_folder
@@ -112,13 +111,3 @@ def test_the_usual_folder_is_that_of_the_user(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(runtime_folder, "SYSTEM_FOLDER", tmp_path)
     assert usual_runtime_folder({"XDG_RUNTIME_DIR": "/run/user/0"}) == tmp_path / "coachman"
-
-
-@pytest.mark.parametrize("name", ARGUMENTS)
-def test_a_request_has_as_many_arguments_as_the_table_says(name: str) -> None:
-    assert complaint_about([name, *[""] * ARGUMENTS[name]]) == ""
-    assert "arguments, not" in complaint_about([name, *[""] * (ARGUMENTS[name] + 1)])
-
-
-def test_an_unknown_request_is_named_but_not_all_of_it() -> None:
-    assert complaint_about(["x" * 1000]).startswith(f"there is no request '{'x' * 40}'; there are status, ")

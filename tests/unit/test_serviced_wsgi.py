@@ -138,22 +138,31 @@ def test_files_are_served_while_all_threads_are_busy(files: Services) -> None:
     meeting, leave = threading.Barrier(3, timeout=TIMEOUT), threading.Event()
 
     def busy(environ: Environ, start_response: Start) -> Iterable[bytes]:
-        meeting.wait()
-        leave.wait(TIMEOUT)
+        if environ["PATH_INFO"] == "/busy":
+            meeting.wait()
+            assert leave.wait(TIMEOUT)
         return application(environ, start_response)
 
     with served(busy, 2, services=files) as connect:
-        clients = [connect() for _ in range(2)]
+        clients, quick, waiting = [connect() for _ in range(2)], connect(), connect()
+        for client in (quick, waiting):  # they are accepted while there is nothing else to do
+            ask(client, "/x")
+            assert receive_response(client)[1] == b"application /x"
         for client in clients:
             ask(client, "/busy")
         meeting.wait()
-        quick = connect()
-        for target, body in (("/s/small.txt", b"small"), ("/s/large.bin", CONTENT)):
+        ask(waiting, "/s/missing")  # which has to wait for a thread
+        for target, body in (
+            ("/s/small.txt", b"small"),
+            ("/s/large.bin", CONTENT),
+            ("/s/small.txt", b"small"),
+        ):
             ask(quick, target)
             assert receive_response(quick)[1] == body
         leave.set()
         for client in clients:
-            receive_response(client)
+            assert receive_response(client)[1] == b"application /busy"
+        assert receive_response(waiting)[1] == b"application /s/missing"
 
 
 def test_a_file_that_shrinks_breaks_its_response_off(threads: int, files: Services, public: Path) -> None:

@@ -37,7 +37,7 @@ def run_check(arguments: CheckArguments) -> int:
 def _request(location: Location, timeout: float) -> dict[str, str]:
     request = {
         "app_root": location.root,
-        "app_type": "wsgi",
+        "app_type": "auto",
         "environment": "production",
         "startup_attribute": location.attribute,
         "start_timeout": f"{timeout:g}",

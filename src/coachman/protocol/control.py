@@ -10,6 +10,7 @@ Every process that runs the application:
 → supervisor  ``stacks SIGNAL`` + descriptor   this signal has it write the stacks of all threads to the
                                                descriptor; during the start it ends the process as well
 → supervisor  ``report`` + scalar message      why the application could not be loaded, as JSON
+→ supervisor  ``interface NAME REASON``        the application is called by "wsgi" or "asgi", and why
 → supervisor  ``imports PACKAGE...``           what imports took, each as ``NAME SELF TOTAL MODULES``
 ============  ===============================  ====================================================
 
@@ -19,8 +20,11 @@ Workers:
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
 supervisor →  ``lifeline`` + descriptor        from now on, be killed when this hangs up, and not when the
                                                supervisor is gone: drain then
+supervisor →  ``handoff`` + two descriptors    where connections are put for other workers, and where they
+                                               are taken; comes behind ``scoreboard``
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
-supervisor →  ``drain SECONDS``                stop accepting, finish what is in hand, exit
+supervisor →  ``drain SECONDS CONNECTIONS``    stop accepting, finish what is in hand, exit; connections are
+                                               left to other workers (``handover``) or closed (``close``)
 supervisor →  ``ping``                         answer from the loop
 → supervisor  ``pong``                         the answer
 → supervisor  ``draining``                     accepts no more
@@ -45,6 +49,7 @@ from typing import Final
 
 SCOREBOARD: Final = "scoreboard"
 LIFELINE: Final = "lifeline"
+HANDOFF: Final = "handoff"
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"
@@ -52,6 +57,7 @@ STEP: Final = "step"
 RAISED: Final = "raised"
 STACKS: Final = "stacks"
 REPORT: Final = "report"
+INTERFACE: Final = "interface"
 IMPORTS: Final = "imports"
 PING: Final = "ping"
 PONG: Final = "pong"
@@ -67,6 +73,10 @@ ALIVE: Final = "alive"
 SPAWN: Final = "spawn"
 SPAWNED: Final = "spawned"
 FAILED: Final = "failed"
+
+HANDOVER: Final = "handover"
+CLOSE: Final = "close"
+"""What ``drain`` says of the connections."""
 
 THREAD: Final = "thread"
 """The KIND of ``alive`` that a fork does not survive."""

@@ -59,6 +59,10 @@ LONGEST_ANSWER: Final = 64 * 1024 * 1024
 """Bytes; nothing that a supervisor has to say comes near."""
 
 
+LONGEST_TEXT: Final = 256 * 1024
+"""Characters of the log in one answer: short lines become many times as long by what is put before them."""
+
+
 class RestartsResult(msgspec.Struct, frozen=True):
     """What became of rolling restarts, by application."""
 
@@ -77,6 +81,14 @@ class LogLines(msgspec.Struct, frozen=True):
     """Whole lines, as the log has them."""
     skipped: int = 0
     """Lines between the last ones and these that could not be kept for a client that reads too slowly."""
+
+    @classmethod
+    def last_of(cls, text: str, skipped: int = 0) -> LogLines:
+        """Return the last of `text` that one answer has room for, in whole lines; the others are skipped."""
+        if len(text) <= LONGEST_TEXT:
+            return cls(text, skipped)
+        begin = text.find("\n", len(text) - LONGEST_TEXT - 1) + 1
+        return cls(text[begin:], skipped + text.count("\n", 0, begin))
 
 
 class Answer(msgspec.Struct, frozen=True):

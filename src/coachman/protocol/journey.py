@@ -20,6 +20,8 @@ class Step(Enum):
     HANDSHAKE = "handshake"
     """The wrapper has asked for the request and is sent it."""
     LOAD = "load application"
+    STARTUP = "lifespan startup"
+    """The application's own start, in a worker: ASGI has it."""
     LISTEN = "listen"
     """The application is loaded; the listening sockets are taken."""
     READY = "ready"
@@ -33,7 +35,8 @@ TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
     # A wrapper may execute itself again, and then asks again.
     Step.HANDSHAKE: frozenset({Step.HANDSHAKE, Step.LOAD}),
     # A wrapper that tells nothing of itself is seen loading until it is ready.
-    Step.LOAD: frozenset({Step.HANDSHAKE, Step.LISTEN, Step.READY}),
+    Step.LOAD: frozenset({Step.HANDSHAKE, Step.STARTUP, Step.LISTEN, Step.READY}),
+    Step.STARTUP: frozenset({Step.LISTEN, Step.READY}),
     Step.LISTEN: frozenset({Step.READY}),
     Step.READY: frozenset(),
 }

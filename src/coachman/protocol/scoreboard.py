@@ -14,35 +14,38 @@ CELL_SIZE: Final = 8
 CELLS: Final = 128
 """Cells in one slot."""
 
-# Indices of cells. Plain numbers, because they are used for every request.
+# Indices of cells. Plain numbers, because they are used for every request; what is written together is
+# together.
 PID: Final = 0
 GENERATION: Final = 1
 HEARTBEAT: Final = 2
-"""When the worker's loop last turned with nothing to do or upon a ping, in monotonic nanoseconds."""
+"""When the worker's loop last answered a ping, in monotonic nanoseconds."""
 THREADS: Final = 3
 """Requests that the worker can have in the application at the same time; 0 where nothing bounds them."""
-IN_FLIGHT: Final = 4
-"""Requests that are in the application."""
+TAKES: Final = 4
+"""1 where the worker takes connections from the handoff queue, 0 where it does not (any more)."""
 CONNECTIONS: Final = 5
 """Open connections."""
-REQUESTS: Final = 6
-"""Requests answered."""
-OLDEST_START: Final = 7
-"""When the oldest request that is in the application went there, in monotonic nanoseconds; 0: none is."""
+WAITING: Final = 6
+"""Connections that wait in the worker for a thread."""
 ACCEPTED: Final = 8
 """Connections accepted from the kernel."""
 HANDED_OVER: Final = 9
 """Connections put into the handoff queue."""
 TAKEN_OVER: Final = 10
 """Connections taken from the handoff queue."""
-WAITING: Final = 11
-"""Requests that wait in the worker for a thread."""
-STATUS_CLASSES: Final = 16
+REQUESTS: Final = 16
+"""Requests answered."""
+STATUS_CLASSES: Final = 17
 """The first of five: responses with a status of 1xx, 2xx, 3xx, 4xx and 5xx."""
-DURATION_SUM: Final = 24
+DURATION_SUM: Final = 22
 """Nanoseconds that all answered requests took together."""
-DURATION_BUCKETS: Final = 25
+DURATION_BUCKETS: Final = 23
 """The first of so many as there are `DURATION_BOUNDS`, and one more: requests that took at most so long."""
+IN_FLIGHT: Final = 46
+"""Requests that are in the application."""
+OLDEST_START: Final = 47
+"""When the oldest request that is in the application went there, in monotonic nanoseconds; 0: none is."""
 REQUEST_LINE_LENGTH: Final = 48
 REQUEST_LINE: Final = 49
 """The first cell of the line of a request that is in the application: bytes, up to `REQUEST_LINE_SIZE`."""

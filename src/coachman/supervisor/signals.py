@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+import termios
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -38,8 +38,6 @@ ACTIONS: Final[Mapping[signal.Signals, Act]] = {
 """By signal. SIGWINCH, by which nginx and gunicorn drain their workers, is sent by every terminal that
 changes its size: it is left to its default, which is nothing. SIGCHLD belongs to `Strays`."""
 
-OF_TERMINALS: Final = frozenset({signal.SIGTTIN, signal.SIGTTOU})
-
 
 class Signals:
     """Does what each signal asks for, until it is closed; `after_each` is called behind every one."""
@@ -51,6 +49,11 @@ class Signals:
         self._loop = asyncio.get_running_loop()
         for number in ACTIONS:
             self._loop.add_signal_handler(number, self._on_signal, number)
+        if _terminal_stops_writers():
+            # It would send SIGTTOU at each write from its background. Handled, that write is tried and
+            # interrupted again, without an end; ignored, it goes through.
+            self._loop.remove_signal_handler(signal.SIGTTOU)
+            signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 
     def close(self) -> None:
         """Listen to signals no longer: one that comes now must not spoil the exit status."""
@@ -59,12 +62,6 @@ class Signals:
             signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if number in OF_TERMINALS and _in_background_of_terminal():
-            # The terminal's own: somebody in its background reads or writes. Ignored, the write goes through;
-            # handled, it would be tried and interrupted again, for ever.
-            self._loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
-            return
         try:
             ACTIONS[number](self._operations, signal_name(number))
         except ConfigurationError as error:
@@ -72,11 +69,13 @@ class Signals:
         self._after_each()
 
 
-def _in_background_of_terminal() -> bool:
-    """Return whether one of the standard descriptors is our terminal, and we are not in its foreground."""
+def _terminal_stops_writers() -> bool:
+    """Return whether one of the standard descriptors is a terminal with `stty tostop`."""
     for fd in (0, 1, 2):
         try:
-            return os.tcgetpgrp(fd) != os.getpgrp()
-        except OSError:  # no terminal, or not the one that controls us
+            local_modes = termios.tcgetattr(fd)[3]
+        except (OSError, termios.error):  # no terminal
             continue
+        if local_modes & termios.TOSTOP:
+            return True
     return False

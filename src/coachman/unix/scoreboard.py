@@ -42,6 +42,10 @@ class Scoreboard:
         """Return the cells of a slot, to read and write; they have to be released before `close`."""
         return self._cells[slot * CELLS : (slot + 1) * CELLS]
 
+    def columns(self) -> memoryview[int]:
+        """Return the cells of all slots, one slot behind the other; to be released before `close`."""
+        return self._cells[:]
+
     def clear(self, slot: int, *, pid: int, generation: int) -> None:
         """Empty a slot for a worker."""
         self._map[slot * SLOT_SIZE : (slot + 1) * SLOT_SIZE] = bytes(SLOT_SIZE)

@@ -21,9 +21,11 @@ from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
-from coachman.worker.application import Application, load_application, load_functions
+from coachman.worker.application import load_application, load_functions
 from coachman.worker.complaints import complain
+from coachman.worker.engines import EngineMaker, engine_maker
 from coachman.worker.inspector import Inspector
+from coachman.worker.interface import ASGI, AUTO, find_interface
 from coachman.worker.leftovers import Origins, find_leftovers
 from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.preloader import Preloader
@@ -34,9 +36,18 @@ from coachman.worker.start import StartReported, explained
 from coachman.worker.streams import flush_streams
 from coachman.worker.worker import Worker
 from coachman.worker.wrapper import SupervisorGone, Wrapper
-from coachman.worker.wsgi.engine import Engine
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The application, in whatever process: a preloader or a worker."""
+
+    make_engine: EngineMaker
+    interface: str
+    origins: Origins
+    """What it was seen to make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +76,15 @@ def main() -> int:
         return 1
     try:
         stage.reporter.step(Step.LOAD)
-        application, origins = stage.explained(lambda: load(stage.request))
+        loaded = stage.explained(lambda: load(stage.request, stage.reporter))
     except StartReported:
         return 1
     keep_standard_descriptors()
     if stage.request["role"] == "worker":
-        return work(stage, application)
+        return work(stage, loaded)
 
     stage.stacks.close()
-    leftovers = find_leftovers(origins, own_fds={stage.control.fileno()})
+    leftovers = find_leftovers(loaded.origins, own_fds={stage.control.fileno()})
     preloader = Preloader(leftovers, lambda: stage.wrapper.ready([]))
     try:
         preloader.start_synchronously(stage.control)
@@ -86,7 +97,7 @@ def main() -> int:
     # From here on this is a worker, forked with the application loaded: it goes through the same start.
     wrapper = Wrapper.in_fork(stage.wrapper, place.stdin, place.stdout, place.stderr)
     try:
-        return work(enter(wrapper, guard, place.control), application)
+        return work(enter(wrapper, guard, place.control), loaded)
     except SupervisorGone:
         return 1
 
@@ -110,8 +121,8 @@ def enter(wrapper: Wrapper, guard: OrphanGuard, control_fd: int | None) -> Stage
     return Stage(wrapper, request, control_socket, Reporter(control_fd), stacks, guard)
 
 
-def load(request: Mapping[str, str]) -> tuple[Application, Origins]:
-    """Load the application, once this process is what it has to be; return also what it was seen to make."""
+def load(request: Mapping[str, str], reporter: Reporter) -> Loaded:
+    """Load the application, once this process is what it has to be."""
     check_account(request)
     set_limits(request)
     with Origins() as origins:
@@ -125,7 +136,9 @@ def load(request: Mapping[str, str]) -> tuple[Application, Origins]:
             hooks.before_fork(hook)
         for hook in load_functions(request.get("after_fork_in_worker", "")):
             hooks.after_fork_in_worker(hook)
-    return application, origins
+        found = find_interface(application, request.get("app_type", AUTO))
+        reporter.tell(control.INTERFACE, *found)
+        return Loaded(engine_maker(application, found.interface), found.interface, origins)
 
 
 def hand_over(fd: int, control_socket: socket.socket, *message: str) -> None:
@@ -136,26 +149,35 @@ def hand_over(fd: int, control_socket: socket.socket, *message: str) -> None:
     channel.close()
 
 
-def work(stage: Stage, application: Application) -> int:
+def work(stage: Stage, loaded: Loaded) -> int:
     """Serve requests until the supervisor has this worker drained, or is gone; return the exit status."""
     try:
         stage.explained(hooks.run_after_fork_in_worker)
+        keep_standard_descriptors()
+        config = msgspec.json.decode(stage.request["worker"], type=WorkerConfig)
+        engine = loaded.make_engine(config)
+        if loaded.interface == ASGI:
+            stage.reporter.step(Step.STARTUP)
+        stage.explained(engine.prepare)
     except StartReported:
         return 1
     keep_standard_descriptors()
     stage.reporter.step(Step.LISTEN)
-    config = msgspec.json.decode(stage.request["worker"], type=WorkerConfig)
-    threads = config.threads
+    concurrency = 0 if loaded.interface == ASGI else config.threads  # 0: as many as there are connections
 
     def on_listening(address: str) -> None:
-        stage.wrapper.ready([AdvertisedSocket("main", address, "http", threads)])
+        stage.wrapper.ready([AdvertisedSocket("main", address, "http", concurrency)])
 
+    # Not before: during the application's start, the signal for stacks also ends the process.
     inspector = Inspector(stage.stacks, config.request_timeout)
     services = make_services(
         config, inspector.watchdog, lambda fd: hand_over(fd, stage.control, control.ACCESS)
     )
+    if services is not None:
+        engine.use_services(services)
+    inspector.loop = engine.loop
     worker = Worker(
-        Engine(application, config, services),
+        engine,
         on_listening,
         inspector=inspector,
         guard=stage.guard,

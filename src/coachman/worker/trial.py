@@ -15,6 +15,7 @@ from coachman.protocol.trial import Ends
 from coachman.unix.lifeline import kill_group_at_hangup
 from coachman.worker.application import load_application
 from coachman.worker.import_clock import ImportClock
+from coachman.worker.interface import AUTO, find_interface
 from coachman.worker.reporter import Reporter
 from coachman.worker.stacks import SIGNAL, StackWriter
 from coachman.worker.start import StartReported, explained
@@ -70,12 +71,13 @@ def _try(ends: Ends) -> int:
     def load() -> None:
         reporter.step(Step.LOAD)
         with clock:
-            load_application(
+            application = load_application(
                 root=request["app_root"],
                 file=request.get("startup_file"),
                 module=request.get("startup_module"),
                 attribute=request["startup_attribute"],
             )
+        reporter.tell(control.INTERFACE, *find_interface(application, request.get("app_type", AUTO)))
         hooks = sys.modules.get("coachman.hooks")
         if hooks is not None:
             hooks.run_after_fork_in_worker()

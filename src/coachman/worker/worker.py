@@ -6,18 +6,22 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 
 from coachman.errors import ChannelError
 from coachman.protocol import control
+from coachman.protocol.scoreboard import HEARTBEAT
 from coachman.server.abstract_server import AbstractServer
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
+from coachman.worker.engine_contract import Engine
+from coachman.worker.handoff import Handoff
 from coachman.worker.inspector import Inspector
 from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.stacks import SIGNAL as STACKS_SIGNAL
-from coachman.worker.wsgi.engine import Engine
 
 SELF_DRAIN_SECONDS = 30.0
 """How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
@@ -68,11 +72,14 @@ class Worker(AbstractServer):
         self._output = output
         self._drain_timeout = drain_timeout
         self._scoreboard: Scoreboard | None = None
+        self._slot = 0
+        self._handoff: Handoff | None = None
         self._on_listening: Callable[[str], None] | None = on_listening
         self.stuck = False
         """Once it has ended: whether the application still keeps threads busy, for which nobody will wait."""
         self.define_message_handler(control.LIFELINE, "depend_on_lifeline")
         self.define_message_handler(control.SCOREBOARD, "join_scoreboard")
+        self.define_message_handler(control.HANDOFF, "join_handoff")
         self.define_message_handler(control.LISTEN, "listen")
         self.define_message_handler(control.DRAIN, "drain")
         self.define_message_handler(control.PING, "pong")
@@ -102,7 +109,11 @@ class Worker(AbstractServer):
         if self._inspector is not None:
             self._inspector.close()
         self.stuck = not self._engine.close()
-        if not self.stuck and self._scoreboard is not None:
+        if self.stuck:
+            return  # the application's threads still have all of it
+        if self._handoff is not None:
+            self._handoff.close()
+        if self._scoreboard is not None:
             self._engine.cells.release()
             self._scoreboard.close()
 
@@ -111,7 +122,18 @@ class Worker(AbstractServer):
         fd = self.client.recv_io(negotiate=False)
         if fd is not None:
             self._scoreboard = Scoreboard(fd)
-            self._engine.cells = self._scoreboard.cells(int(slot))
+            self._slot = int(slot)
+            self._engine.cells = self._scoreboard.cells(self._slot)
+            self._engine.cells[HEARTBEAT] = time.monotonic_ns()  # from now on, silence means something
+
+    def join_handoff(self) -> None:
+        """Share connections with the siblings, through the two descriptors that follow the message."""
+        put_fd = self.client.recv_io(negotiate=False)
+        take_fd = self.client.recv_io(negotiate=False)
+        if put_fd is not None and take_fd is not None:
+            assert self._scoreboard is not None, "the scoreboard comes first"
+            self._handoff = Handoff(HandoffQueue(put_fd, take_fd), self._scoreboard, self._slot)
+            self._engine.join_handoff(self._handoff)
 
     def depend_on_lifeline(self) -> None:
         """Live as long as the lifeline that follows the message. It comes before anything is in hand."""
@@ -129,20 +151,24 @@ class Worker(AbstractServer):
         if on_listening is not None:
             on_listening(address)
 
-    def drain(self, seconds: str) -> None:
+    def drain(self, seconds: str, connections: str) -> None:
         """Finish what is in hand, for so many seconds at most, and end."""
-        self._drain(float(seconds))
+        self._drain(float(seconds), hand_over=connections == control.HANDOVER)
 
     def pong(self) -> None:
         """Show that the loop turns."""
+        self._engine.cells[HEARTBEAT] = time.monotonic_ns()
         self.tell((control.PONG,))
 
     def drain_upon_signal(self) -> None:
-        """Drain; the signal may have come in the middle of anything, so the loop does it."""
-        self._engine.call_soon(lambda: self._drain(SELF_DRAIN_SECONDS))
+        """Drain; the signal may have come in the middle of anything, so the loop does it.
 
-    def _drain(self, seconds: float) -> None:
-        self._engine.drain(seconds)
+        The supervisor puts another worker in this one's place, for which connections wait in the queue.
+        """
+        self._engine.call_soon(lambda: self._drain(SELF_DRAIN_SECONDS, hand_over=True))
+
+    def _drain(self, seconds: float, *, hand_over: bool) -> None:
+        self._engine.drain(seconds, hand_over=hand_over)
         with suppress(ChannelError):  # nobody is left who would want to know
             self.tell((control.DRAINING,))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import ceil
@@ -12,26 +11,24 @@ from math import ceil
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
 from coachman.errors import ConfigurationError
-from coachman.policy.lifecycle import State
 from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
 from coachman.supervisor.activation import addresses_to_bind
 from coachman.supervisor.application.demand_watch import DemandWatch
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.limit_watch import LimitWatch
-from coachman.supervisor.application.memory_gauge import MemoryGauge
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.refusals import Refusals
 from coachman.supervisor.application.reloading import Reloading, require_watchfiles
 from coachman.supervisor.application.restart_file import RestartFile
-from coachman.supervisor.application.worker_status import worker_status
+from coachman.supervisor.application.standing import Standing
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.undertaker.undertaker import Estate
-from coachman.unix.accept_queue import accept_queue_length
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import find_identity
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
@@ -45,7 +42,10 @@ Not any number: workers look through all of them to see who is free.
 
 
 class Application:
-    """An application that is served from `start` until `stop`. It owns its listeners and its scoreboard.
+    """An application that is served from `start` until `stop`.
+
+    It owns its listeners, its scoreboard and the queue through which its workers hand connections over:
+    what is in that stays open as long.
 
     Raises `ConfigurationError` where an address cannot be listened at, or its user is not known.
     """
@@ -68,7 +68,6 @@ class Application:
         self.processes = config.scaling.processes
         """How many workers there may be; `scale` changes it."""
         self._log = log
-        self._memory_gauge = MemoryGauge()
         self._reloading: Reloading | None = None
         self._on_close = ExitStack()
         if config.restart.reload:
@@ -86,12 +85,22 @@ class Application:
             slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
+            handoff = HandoffQueue.create()
+            on_failure.callback(handoff.close)
             self._lifeline = Lifeline()
             on_failure.callback(self._lifeline.close)
             account = Account(identity, settings.umask)
             self.pool = Pool(
-                config, account, self.listeners, self._scoreboard, self._lifeline, log, self._on_change
+                config,
+                account,
+                self.listeners,
+                self._scoreboard,
+                handoff,
+                self._lifeline,
+                log,
+                self._on_change,
             )
+            self._standing = Standing(config, self.pool, self._scoreboard, self.listeners)
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._demand_watch = DemandWatch(
@@ -193,46 +202,11 @@ class Application:
 
     def status(self, *, measured: bool = True) -> ApplicationStatus:
         """Return its state at this moment; `measured`: with what its workers use."""
-        generations = self.pool.generations
-        newest = generations.newest
-        workers = [member.process for member in self.pool.members if member.process is not None]
-        memory = self._memory_gauge.read([worker.pid for worker in workers]) if measured else {}
-        now = time.monotonic()
-        views = {member.slot: self._scoreboard.view(member.slot) for member in self.pool.members}
-        return ApplicationStatus(
-            name=self.name,
-            location=str(self.config.location),
-            addresses=tuple(listener.address.url for listener in self.listeners),
-            processes=str(self.processes),
-            threads=self.config.worker.threads,
-            generation=generations.number,
-            preloaders=generations.preloaders,
-            workers=tuple(
-                worker_status(worker, views[worker.slot], memory.get(worker.pid), now, measured=measured)
-                for worker in workers
-            ),
-            queue=self._queue(),
-            last_restart=newest.restart if newest is not None and newest.number > 1 else None,
-            problem=self._problem(),
-            totals=self.pool.history.totals(view.counters for view in views.values()),
-        )
+        return self._standing.status(self.processes, measured=measured)
 
     def progress(self) -> Progress:
         """Return how far it is: cheap enough to be looked at upon every change."""
-        newest = self.pool.generations.newest
-        return Progress(
-            name=self.name,
-            ready=sum(member.state is State.READY for member in self.pool.members),
-            processes=str(self.processes),
-            generation=self.pool.generations.number,
-            last_restart=newest.restart if newest is not None and newest.number > 1 else None,
-            problem=self._problem(),
-        )
-
-    def _queue(self) -> int | None:
-        lengths = [accept_queue_length(listener.sock) for listener in self.listeners]
-        known = [length for length in lengths if length is not None]
-        return sum(known) if len(known) == len(lengths) else None
+        return self._standing.progress(self.processes)
 
     def _watch_for_changes(self) -> None:
         root, restart = self.config.location.root, self.config.restart
@@ -260,10 +234,3 @@ class Application:
 
     def _count_refusal(self) -> None:
         self.pool.history.shed += 1
-
-    def _problem(self) -> str:
-        newest = self.pool.generations.newest
-        if newest is not None and newest.failure is not None:
-            return f"generation {newest.number} could not be started: {newest.failure.headline}"
-        failure = self.pool.history.last_failure
-        return "" if failure is None else f"a worker could not be started: {failure.headline}"

@@ -100,20 +100,14 @@ class LimitWatch:
 
     def _use(self, worker: WorkerProcess, now: float, *, weighing: bool) -> WorkerUse:
         view = self._scoreboard.view(worker.slot)
-        silent_for = worker.silent_for
-        stopped = silent_for > 0 and is_stopped(worker.pid)
-        if not view.heartbeat and not stopped:
-            silent_for = (
-                0.0  # a worker that never writes its heartbeat does not say what it has in hand either
-            )
         return WorkerUse(
             requests=view.counters.requests,
             memory=proportional_memory(worker.pid) if weighing and self._limits.memory else None,
             age=worker.age,
             in_flight=view.in_flight,
             oldest_request=0.0 if view.oldest_start is None else now - view.oldest_start,
-            silent_for=silent_for,
-            stopped=stopped,
+            silent_for=worker.silent_for,
+            stopped=worker.silent_for > 0 and is_stopped(worker.pid),
         )
 
     def _limits_of(self, member: Member) -> Limits:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import time
 
+from coachman.policy.death import Death
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import Excess
 from coachman.policy.rollout import WorkerView
+from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.processes import Ending
 
 
 class Member:
@@ -48,3 +51,22 @@ class Member:
     def view(self) -> WorkerView:
         """Return what the policies see of it."""
         return WorkerView(self.slot, self.generation.number, self.state, self.excess is not None)
+
+    def death(self, ending: Ending, slot: SlotView) -> Death:
+        """Return what there is to say of its end; `slot` is what it has left on the scoreboard."""
+        worker = self.process
+        assert worker is not None
+        assert worker.ready_at is not None
+        return Death(
+            slot=self.slot,
+            pid=worker.pid,
+            ending=str(ending),
+            memory_evidence=worker.memory_evidence,
+            served_for=time.monotonic() - worker.ready_at,
+            requests=slot.counters.requests,
+            in_flight=slot.in_flight,
+            request_line=slot.request_line.decode(errors="backslashreplace"),
+            last_line=worker.last_line,
+            reason=self.unwanted,
+            drained=worker.drained,
+        )

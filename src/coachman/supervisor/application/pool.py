@@ -9,12 +9,11 @@ from functools import partial
 
 from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death
-from coachman.policy.death import Death, explain
+from coachman.policy.death import explain
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import Excess
 from coachman.policy.repetition import Repetition, times_more
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
-from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.background import Background
 from coachman.supervisor.application.generations import Generations
 from coachman.supervisor.application.history import History
@@ -25,6 +24,7 @@ from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.processes import Ending
@@ -49,6 +49,7 @@ class Pool:
         account: Account,
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
+        handoff: HandoffQueue,
         lifeline: Lifeline,
         log: Log,
         on_change: Callable[[], None],
@@ -62,6 +63,7 @@ class Pool:
         self._identity = account.identity
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._handoff = handoff
         self._lifeline = lifeline
         self._log = log
         self.generations = Generations(config, account, log, self.reconcile)
@@ -167,7 +169,9 @@ class Pool:
         # At once, not when the task begins: the next look must not find it ready.
         member.process.begin_drain()
         stuck = member.excess is not None and member.excess.stuck
-        self._background.run(member.process.abort() if stuck else member.process.drain())
+        self._background.run(
+            member.process.abort() if stuck else member.process.drain(hand_over=not self._stopping)
+        )
 
     # The life of a worker.
 
@@ -201,6 +205,7 @@ class Pool:
             self._identity,
             self._listeners,
             self._scoreboard,
+            self._handoff,
             self._lifeline,
             self._log,
             self.reconcile,
@@ -214,6 +219,7 @@ class Pool:
             if isinstance(error, OSError):  # there is none for what has to be sent to it
                 raise StartFailed(StartFailure.not_executed(error)) from error
             raise
+        member.generation.source.tell_interface(worker)
 
     def _note_ready(self, member: Member) -> None:
         assert member.process is not None
@@ -249,10 +255,9 @@ class Pool:
     def _note_end(self, member: Member, ending: Ending) -> None:
         worker = member.process
         assert worker is not None
-        assert worker.ready_at is not None
         if self._stopping:
             return
-        death = _death(member, worker, ending, self._scoreboard.view(member.slot))
+        death = member.death(ending, self._scoreboard.view(member.slot))
         if member.unwanted:
             self._log.note(explain(death))
             return
@@ -263,20 +268,3 @@ class Pool:
             failures = failures_after_death(failures, served_for=death.served_for)
             again = soon(self._rests.begin(member.slot, failures))
         self._log.note(f"{explain(death)}; replacing it{again}")
-
-
-def _death(member: Member, worker: WorkerProcess, ending: Ending, view: SlotView) -> Death:
-    assert worker.ready_at is not None
-    return Death(
-        slot=member.slot,
-        pid=worker.pid,
-        ending=str(ending),
-        memory_evidence=worker.memory_evidence,
-        served_for=time.monotonic() - worker.ready_at,
-        requests=view.counters.requests,
-        in_flight=view.in_flight,
-        request_line=view.request_line.decode(errors="backslashreplace"),
-        last_line=worker.last_line,
-        reason=member.unwanted,
-        drained=worker.drained,
-    )

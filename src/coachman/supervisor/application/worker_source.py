@@ -14,6 +14,7 @@ from coachman.protocol import control
 from coachman.supervisor.durations import duration
 from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.preloader_process import PreloaderProcess
 from coachman.supervisor.process.spawner import Account, ControlledSpawn, spawn_interpreter
 from coachman.version import VERSION
@@ -31,6 +32,7 @@ class WorkerSource:
         self._environment = _environment(config, account, generation)
         self._generation = generation
         self._log = log
+        self._told_interface = False
         self._direct = config.spawn_method is SpawnMethod.DIRECT
         self._preloader: PreloaderProcess | None = None
         """The one that is ready to fork."""
@@ -60,6 +62,13 @@ class WorkerSource:
                     return await preloader.fork(slot, self._generation)
         return self._execute()
 
+    def tell_interface(self, process: ControlledProcess) -> None:
+        """Say what the application is called by, once in the life of a generation."""
+        if process.interface is not None and not self._told_interface:
+            self._told_interface = True
+            name, reason = process.interface
+            self._log.note(f"{self._config.title} is served as {name.upper()}: {reason}")
+
     async def stop(self) -> None:
         """Stop the preloader, if there is one, and wait until all have ended."""
         if self._idle_timer is not None:
@@ -80,6 +89,7 @@ class WorkerSource:
         except BaseException:
             preloader.kill()
             raise
+        self.tell_interface(preloader)
         for _, what in preloader.leftovers:
             self._log.note(f"loading the application left alive: {what}")
         threads = any(kind == control.THREAD for kind, _ in preloader.leftovers)

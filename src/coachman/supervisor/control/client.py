@@ -27,6 +27,8 @@ class Client:
         self._channel = channel
         self._requests = requests
         self._log = log
+        self.is_owed = False
+        """Whether a request of it has not been answered to the end."""
 
     async def serve(self) -> None:
         """Serve until the client goes, is too slow, or sends what is no request."""
@@ -54,11 +56,14 @@ class Client:
         answering = asyncio.create_task(self._answer(message))
         # Read meanwhile, so that what nobody waits for any more ends when the client does.
         reading = asyncio.create_task(self._channel.read())
+        self.is_owed = True
         try:
             await first_of(answering, reading)
             if reading.done() and reading.result() is None:
                 return None
-            await answering
+            if not await answering:
+                return None
+            self.is_owed = False
             async with asyncio.timeout(REQUEST_SECONDS):
                 return await reading
         except TimeoutError:
@@ -68,16 +73,18 @@ class Client:
             reading.cancel()
             await asyncio.gather(answering, reading, return_exceptions=True)
 
-    async def _answer(self, message: list[str]) -> None:
+    async def _answer(self, message: list[str]) -> bool:
+        """Answer a request; return whether there may be another one after it."""
         if message[0] == FOLLOW and not self._requests.complaint(message):
             await self._follow(message)
-        else:
-            await self._channel.write_scalar(await self._requests.answer(message), timeout=READING_SECONDS)
+            return False
+        await self._channel.write_scalar(await self._requests.answer(message), timeout=READING_SECONDS)
+        return True
 
     async def _follow(self, message: list[str]) -> None:
         with self._log.recent.follow(message[1]) as follower:
             await self._channel.write_scalar(await self._requests.answer(message), timeout=READING_SECONDS)
             while (taken := await follower.take()) is not None:
                 skipped, items = taken
-                lines = LogLines(self._log.text(items), skipped)
+                lines = LogLines.last_of(self._log.text(items), skipped)
                 await self._channel.write_scalar(answer(lines), timeout=READING_SECONDS)

@@ -57,6 +57,10 @@ class Requests:
             return answer(await self._handlers[name](*arguments))
         except (LookupError, ConfigurationError) as error:
             return refusal(str(error.args[0]))
+        except Exception as error:
+            # The supervisor's own fault, which both the client and the log are to name.
+            self._log.note(f"the request {name!r} on the control socket has failed: {error!r}")
+            return refusal(f"the supervisor could not do that: {error!r}")
 
     async def _status(self) -> bytes:
         """Return the state; all who ask in the same turn of the loop get the same answer, made once."""
@@ -71,9 +75,7 @@ class Requests:
         try:
             snapshot.set_result(answer(self._operations.status()))
         except Exception as error:
-            # A worker that ends while it is looked at must not take the supervisor along.
-            self._log.note(f"the status could not be found out: {error!r}")
-            snapshot.set_result(refusal(f"the status could not be found out: {error!r}"))
+            snapshot.set_exception(error)  # for each of those who wait for it
 
     async def _restart(self, application: str) -> RestartsResult:
         begun = self._operations.begin_restart(application, CAUSE.format("restart"))
@@ -101,4 +103,4 @@ class Requests:
         self._operations.reopen_log()
 
     async def _logs(self, application: str) -> LogLines:
-        return LogLines(self._log.text(self._log.recent.items(application)))
+        return LogLines.last_of(self._log.text(self._log.recent.items(application)))

@@ -46,7 +46,7 @@ class ControlServer:
         self._requests = requests
         self._log = log
         self._loop = asyncio.get_running_loop()
-        self._clients: set[asyncio.Task[None]] = set()
+        self._clients: dict[asyncio.Task[None], Client] = {}
         self._socket: socket.socket | None = None
         self._identity: tuple[int, int] | None = None
         self._pause: asyncio.TimerHandle | None = None
@@ -74,10 +74,11 @@ class ControlServer:
         """Stop listening, let clients read what they were promised, and remove the socket."""
         self._stop_listening()
         self._log.recent.end()
-        if self._clients:
-            await asyncio.wait(self._clients, timeout=FAREWELL_SECONDS)
-        for client in self._clients:
-            client.cancel()
+        owed = [task for task, client in self._clients.items() if client.is_owed]
+        if owed:
+            await asyncio.wait(owed, timeout=FAREWELL_SECONDS, return_when=asyncio.ALL_COMPLETED)
+        for task in self._clients:
+            task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
 
     def _listen(self) -> None:
@@ -132,5 +133,5 @@ class ControlServer:
         else:
             serving = client.serve()
         task = self._loop.create_task(serving)
-        self._clients.add(task)
-        task.add_done_callback(self._clients.discard)
+        self._clients[task] = client
+        task.add_done_callback(self._clients.pop)

@@ -11,7 +11,7 @@ from typing import Self
 from coachman.errors import ApplicationError
 from coachman.policy.exhaustion import obstacle
 from coachman.protocol.application_report import ApplicationReport
-from coachman.protocol.journey import Journey
+from coachman.protocol.journey import Journey, Step
 from coachman.supervisor.failures.printed import PrintedLine
 from coachman.unix.processes import Ending
 
@@ -81,7 +81,9 @@ class StartFailure:
         match self.kind:
             case FailureKind.REFUSED:
                 if self.report is not None:
-                    return f"the application could not be loaded: {self.report.cause}"
+                    startup = self.journey is not None and self.journey.step is Step.STARTUP
+                    what = "'s lifespan startup failed" if startup else " could not be loaded"
+                    return f"the application{what}: {self.report.cause}"
                 return self.reason.strip().partition("\n\n")[0]
             case FailureKind.WRAPPER_MISSING | FailureKind.NOT_EXECUTABLE | FailureKind.NOT_EXECUTED:
                 return f"the application process could not be started: {self.reason}"

@@ -29,6 +29,8 @@ class StartRecord:
         self.stacks_signal: int | None = None
         """The signal upon which the process writes the stacks of its threads and ends."""
         self.imports: tuple[import_times.PackageImport, ...] = ()
+        self.interface: tuple[str, str] | None = None
+        """What the application is called by, and how that is known."""
         self._printed = Printed()
         self._raised_at: float | None = None
         self._report: bytes | None = None
@@ -58,6 +60,8 @@ class StartRecord:
                     self._raised_at = float(at)
                 case [control.STACKS, number]:
                     self.stacks_signal = int(number)
+                case [control.INTERFACE, name, reason]:
+                    self.interface = (name, reason)
                 case [control.IMPORTS, *packages]:
                     self.imports = import_times.from_fields(packages)
         except ValueError:

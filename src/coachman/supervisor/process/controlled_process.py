@@ -39,6 +39,11 @@ class ControlledProcess(ApplicationProcess):
         self._control = AsyncMessageChannel(spawned.control)
         self._conversation = asyncio.create_task(self._converse())
 
+    @property
+    def interface(self) -> tuple[str, str] | None:
+        """What the application is called by, and how that is known; None where it was loaded elsewhere."""
+        return self._record.interface
+
     async def ended(self) -> Ending:
         """Wait for the process to end; reap it, end what it left behind, and close every descriptor."""
         ending = await super().ended()
@@ -82,7 +87,7 @@ class ControlledProcess(ApplicationProcess):
                     report = await self._control.read_scalar(REPORT_LIMIT)
                     if report is not None:
                         self._record.add_report(report)
-                case [control.STEP | control.RAISED, *_]:
+                case [control.STEP | control.RAISED | control.INTERFACE, *_]:
                     self._record.add_message(message)
                 case _:
                     await self._receive(message)

@@ -22,6 +22,7 @@ from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.supervisor.process.stack_dump import StackDump
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import Identity
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
@@ -40,6 +41,7 @@ class WorkerProcess(ControlledProcess):
         identity: Identity | None,
         listeners: Sequence[Listener],
         scoreboard: Scoreboard,
+        handoff: HandoffQueue,
         lifeline: Lifeline,
         log: Log,
         on_draining: Callable[[], None] = lambda: None,
@@ -52,6 +54,7 @@ class WorkerProcess(ControlledProcess):
         self._config = config
         self._listeners = listeners
         self._scoreboard = scoreboard
+        self._handoff = handoff
         self._lifeline = lifeline
         self._on_draining = on_draining
         self.accepts = True
@@ -77,6 +80,9 @@ class WorkerProcess(ControlledProcess):
             await self._control.write(control.SCOREBOARD, self.slot)
             await self._control.send_io(self._scoreboard.fd, negotiate=False)
             await self._send_lifeline()
+            await self._control.write(control.HANDOFF)
+            await self._control.send_io(self._handoff.put_end, negotiate=False)
+            await self._control.send_io(self._handoff.take_end, negotiate=False)
             for listener in self._listeners:
                 await self._control.write(control.LISTEN, listener.address.advertised)
                 await self._control.send_io(listener.sock, negotiate=False)
@@ -99,11 +105,15 @@ class WorkerProcess(ControlledProcess):
         """Take it for draining from now on; `drain` is still to be awaited."""
         self.state = next_state(self.state, Event.DRAIN)
 
-    async def drain(self) -> None:
-        """Ask the worker to finish what it has in hand and end; see to it that it has ended in time."""
+    async def drain(self, *, hand_over: bool) -> None:
+        """Ask the worker to finish what it has in hand and end; see to it that it has ended in time.
+
+        `hand_over`: there are, or will be, other workers for its connections; otherwise it closes them.
+        """
         seconds = self._config.worker.drain_timeout
         with suppress(ChannelError):
-            await self._control.write(control.DRAIN, seconds)
+            what = control.HANDOVER if hand_over else control.CLOSE
+            await self._control.write(control.DRAIN, seconds, what)
         await first_of(self._exited, timeout=seconds + ENDING_GRACE_SECONDS)
         if not self._exited.done():
             self._log.note(f"worker {self.slot} (pid {self.pid}) did not end in time and is killed")

@@ -44,6 +44,8 @@ class Trial(NamedTuple):
     application: str
     pid: int
     journey: Journey
+    interface: tuple[str, str] | None
+    """What the application is called by, and how that is known; None where it did not come that far."""
     imports: tuple[PackageImport, ...]
     printed: tuple[PrintedLine, ...]
     failure: StartFailure | None
@@ -85,7 +87,8 @@ def try_start(
         on_end.callback(_end, child)
         driver = _Driver(record, request, child, ours, stacks)
         failure = driver.run(timeout)
-        return Trial(application, pid, record.journey, record.imports, record.printed(), failure)
+        journey, interface, printed = record.journey, record.interface, record.printed()
+        return Trial(application, pid, journey, interface, record.imports, printed, failure)
 
 
 class _Driver:

@@ -17,6 +17,7 @@ def trial_json(trial: Trial) -> str:
         "application": sendable(trial.application),
         "ready": trial.failure is None,
         "pid": trial.pid,
+        "interface": None if trial.interface is None else trial.interface[0],
         "seconds": journey.seconds,
         "journey": [{"step": s.step.value, "seconds": s.seconds} for s in journey.stages()],
         "imports": [package._asdict() for package in trial.imports],

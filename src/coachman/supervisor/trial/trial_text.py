@@ -14,6 +14,7 @@ def trial_text(trial: Trial) -> str:
     """Return how long each step took, what the imports took, and what was printed."""
     parts = [
         f"{trial.application} starts: ready after {duration(trial.journey.seconds)}",
+        *([] if trial.interface is None else ["", interface_line(trial.interface)]),
         "",
         "The journey",
         indented(journey_lines(trial.journey, failed=False)),
@@ -23,6 +24,12 @@ def trial_text(trial: Trial) -> str:
     if trial.printed:
         parts += ["", "What it printed", indented(map(attributed, trial.printed))]
     return "\n".join(parts)
+
+
+def interface_line(interface: tuple[str, str]) -> str:
+    """Return what the application is called by, and how that is known."""
+    name, reason = interface
+    return f"It is served as {name.upper()}: {reason}"
 
 
 def import_lines(trial: Trial) -> list[str]:

@@ -3,6 +3,9 @@
 At every moment a connection belongs to one thread: to the loop's while it waits for the peer, to a pool
 thread while an application call runs there. `pump` does all that can be done at once and gives the
 connection back by arming it in the loop; nothing may touch it after that.
+
+While all threads of a pool are busy, the bytes of a request stay in the kernel until one is free, so that the
+connection can go to another worker.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ import tempfile
 import traceback
 from collections.abc import Iterable, Iterator
 from math import inf
-from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from coachman.protocol.proxy_protocol import read_proxy_header
 from coachman.worker.complaints import complain
+from coachman.worker.handoff import Passport
 from coachman.worker.wsgi.environ import Environ, build_environ, proxied_environ
 from coachman.worker.wsgi.file_wrapper import FileWrapper
 from coachman.worker.wsgi.outbox import ClientGone, Outbox, PendingFile
@@ -37,6 +41,8 @@ LINGER_SIZE = 16 * 1024 * 1024
 
 _LINGERING = EPOLLIN | EPOLLRDHUP
 """What is waited for on a connection on which nothing is served any more; told apart by its value."""
+
+_PEER_IS_DONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -63,8 +69,12 @@ class Connection:
         "_response",
         "_since",
         "_source",
+        "_started",
         "fd",
+        "registered",
+        "served",
         "sock",
+        "waits_since",
     )
 
     def __init__(self, engine: Engine, sock: socket.socket, environ: Environ) -> None:
@@ -79,8 +89,16 @@ class Connection:
         self._introduction: bytes | None = b"" if engine.proxy_protocol else None
         """What has come of the PROXY protocol's header, while it is waited for."""
         self._parser = RequestParser(engine.head_bounds, engine.bounds.body_size)
-        self._armed = EPOLLIN
-        """What the loop waits for; 0 while a thread has the connection. The loop begins by itself."""
+        self._armed = 0
+        """What the loop waits for; 0 while somebody has the connection in hand."""
+        self.registered = False
+        """Whether the loop's epoll knows of it."""
+        self.served = 0
+        """Requests that were answered on this connection, by whichever worker."""
+        self.waits_since = 0.0
+        """When it came to wait for a thread, in monotonic seconds."""
+        self._started = 0
+        """When the request in hand went into the application, in monotonic nanoseconds; 0: it did not."""
         self._out = Outbox(sock, engine.bounds.write_timeout)
         self._request: Request | None = None
         self._response: Response | None = None
@@ -104,9 +122,46 @@ class Connection:
         """True while the connection waits for the first byte of a request. Only the loop's thread may ask."""
         return self._armed == EPOLLIN and self._parser.between_requests and not self._introduction
 
+    @property
+    def lingers(self) -> bool:
+        """True while the connection only waits for the peer to close it. Only the loop's thread may ask."""
+        return self._armed == _LINGERING
+
+    @property
+    def has_requests(self) -> bool:
+        """True where a complete request waits to be served."""
+        return bool(self._parser.complete)
+
+    @property
+    def needs_application(self) -> bool:
+        """True where a complete request waits to be served, or a response to be made."""
+        return self._blocks is not None or self.has_requests
+
+    @property
+    def passport(self) -> Passport:
+        """What another worker has to know to go on with the connection between two requests."""
+        environ = self._environ
+        return Passport(
+            server=(environ["SERVER_NAME"], environ["SERVER_PORT"]),
+            peer=(environ["REMOTE_ADDR"], environ["REMOTE_PORT"]),
+            scheme=environ["wsgi.url_scheme"],
+            introduced=self._introduction is None,
+            served=self.served,
+        )
+
+    def continue_from(self, passport: Passport) -> None:
+        """Go on where another worker has left off."""
+        self.served = passport.served
+        if passport.introduced:
+            self._introduction = None
+        if passport.scheme != self._environ["wsgi.url_scheme"]:
+            self._environ = self._environ | {"wsgi.url_scheme": passport.scheme}
+        if self._requests_left > 0:
+            self._requests_left = max(1, self._requests_left - passport.served)
+
     def close_if_idle(self) -> None:
         """Close a connection on which nothing of a request has come. Only the loop's thread may call."""
-        if self._armed == _LINGERING or (self.idle and not self._has_unread()):
+        if self.lingers or (self.idle and not self.has_unread()):
             self.close()
 
     def give_up_if_overdue(self, now: float) -> float:
@@ -144,7 +199,7 @@ class Connection:
             self.close()
         return inf
 
-    def _has_unread(self) -> bool:
+    def has_unread(self) -> bool:
         """Return whether the kernel has bytes for us, of which the loop then knows as well."""
         try:
             return bool(self.sock.recv(1, socket.MSG_PEEK))
@@ -159,26 +214,49 @@ class Connection:
 
     def on_event(self, events: int) -> None:
         """What the loop calls when the peer has sent something or can take more."""
+        engine = self._engine
         if self._armed == EPOLLIN:
-            self._receive()
+            if engine.pool is None:
+                if self._receive():
+                    self.pump()
+            else:
+                self.take_in_hand(engine.turn_began / 1e9)
+                # What can be served at once is read here, so that threads are left alone with peers that
+                # leave and with beginnings of requests. What was read is bound to this worker.
+                movable = self._parser.between_requests and not events & _PEER_IS_DONE
+                if movable and not engine.pool.has_free_thread():
+                    engine.pool.add(self)
+                elif self._receive():
+                    engine.proceed(self)
         elif self._armed == _LINGERING:
             self._discard()
         else:
             self._armed = 0
-            self._engine.proceed(self)
+            engine.proceed(self)
 
-    def _receive(self) -> None:
+    def take_in_hand(self, now: float) -> None:
+        """Wait for a thread, from `now` on, in monotonic seconds."""
+        self._armed = 0
+        self.waits_since = now
+
+    def serve_unread(self) -> None:
+        """Read what has come and serve it: a pool thread runs this."""
+        if self._receive():
+            self.pump()
+
+    def _receive(self) -> bool:
+        """Read what has come; return whether there is something to be done about it."""
         try:
             data = self.sock.recv(READ_SIZE)
         except BlockingIOError:
-            self._wait_for_more()
-            return
+            self._arm(EPOLLIN)
+            return False
         except OSError:
             data = b""
         if not data:
             # Between requests the peer is done; in the middle of one it can no longer finish it.
             self.close()
-            return
+            return False
         parser = self._parser
         try:
             if self._introduction is not None:
@@ -191,12 +269,10 @@ class Connection:
             reason = f"its body cannot be kept{where}: {error.strerror or error}"
             self._refusal = BadRequest("507 Insufficient Storage", reason)
         if parser.complete or parser.awaits_continue or self._refusal is not None:
-            if self._engine.oneshot:
-                self._armed = 0
-            self._engine.proceed(self)
-        else:
-            self._note_progress()
-            self._wait_for_more()
+            return True
+        self._note_progress()
+        self._arm(EPOLLIN)
+        return False
 
     def _take_introduction(self, data: bytes) -> bytes:
         """Let a proxy say who the client is, before the first request; return what follows that."""
@@ -227,7 +303,7 @@ class Connection:
         try:
             size = len(self.sock.recv(READ_SIZE))
         except BlockingIOError:
-            self._wait_for_more()
+            self._arm(_LINGERING)
             return
         except OSError:
             size = 0
@@ -235,7 +311,7 @@ class Connection:
         if size == 0 or self._linger_left < 0:
             self.close()
         else:
-            self._wait_for_more()
+            self._arm(_LINGERING)
 
     def pump(self) -> None:
         """Send what is due, serve what waits, then wait for more: the loop's or a pool thread runs this."""
@@ -246,7 +322,7 @@ class Connection:
                 self._arm(EPOLLOUT)
                 return
             if self._blocks is not None:
-                if out.sent_this_turn > TURN_SIZE and not self._engine.oneshot:
+                if out.sent_this_turn > TURN_SIZE and self._engine.threads == 1:
                     self._arm(EPOLLOUT)
                     return
                 self._send_block()
@@ -263,12 +339,11 @@ class Connection:
             elif self._parser.awaits_continue:
                 self._parser.awaits_continue = False
                 out.send(_CONTINUE)
-            elif self._engine.draining and self._parser.between_requests and not self._has_unread():
-                self.close()
-                return
             else:
                 self._phase, self._since = Phase.IDLE, monotonic()
                 self._arm(EPOLLIN)
+                if self._engine.draining:
+                    self._engine.release()
                 return
 
     def _linger(self) -> None:
@@ -285,11 +360,6 @@ class Connection:
         self._since = monotonic()
         self._arm(_LINGERING)
 
-    @property
-    def has_requests(self) -> bool:
-        """True where a complete request waits to be served."""
-        return bool(self._parser.complete)
-
     def close(self) -> None:
         """Close the connection and everything that belongs to its requests."""
         self._end_request()
@@ -297,6 +367,10 @@ class Connection:
         self._out.give_up()
         self._engine.forget(self)
         self.sock.close()
+
+    def leave(self) -> None:
+        """Let go of the connection without ending it: somebody else has it now."""
+        self.close()  # which is not shutdown(2)
 
     # Serving one request.
 
@@ -313,10 +387,12 @@ class Connection:
             keep_alive=keep_alive,
             send=self._write,
         )
+        line = f"{request.method} {request.target}".encode("latin-1", "replace")
+        self._started = engine.tally.begin(self, line)
         try:
             environ = build_environ(self._environ, request, self._forwarded)
             result = engine.application(environ, response.start)
-            if engine.draining:
+            if engine.closing:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
@@ -325,6 +401,7 @@ class Connection:
             self._source = result
             file = _as_file(result) if type(result) is FileWrapper and not response.head_sent else None
             if file is None:
+                engine.tally.hold(self, self._started, line)
                 self._blocks = iter(result)
             else:
                 head, file.size = response.file_head(file.size)
@@ -348,7 +425,7 @@ class Connection:
                 self._finish(response)
             elif block:
                 self._out.send(response.part(block))
-                if self._out.pending and self._engine.oneshot:
+                if self._out.pending and self._engine.threads > 1:
                     # What an application opened in one thread (a database cursor, say) may be of use in that
                     # thread alone, so a response that is being made stays where it began.
                     self._out.wait_until_sent()
@@ -375,7 +452,7 @@ class Connection:
             frames = "".join(traceback.format_exception(_without_own_frames(error)))
             self._report(f"the application failed\n{frames.rstrip()}")
         self._closing = True
-        self._end_request()
+        self._end_request("500 Internal Server Error")
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
         self._out.send(_error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
@@ -384,11 +461,15 @@ class Connection:
         self._refusal = None
         self._closing = True
         self._linger_left = LINGER_SIZE
+        self._engine.tally.answered(refusal.status)
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
         self._out.send(_error_response(refusal.status))
 
-    def _end_request(self) -> None:
-        """Close what the application returned and the request's body, on every path exactly once."""
+    def _end_request(self, status: str = "") -> None:
+        """Close what the application returned and the request's body, on every path exactly once.
+
+        `status`: of what answers the request where the application did not get so far.
+        """
         source, self._source, self._blocks = self._source, None, None
         close = getattr(source, "close", None)
         if close is not None:
@@ -397,8 +478,14 @@ class Connection:
             except BaseException as error:  # the application's own code, as in _serve
                 frames = "".join(traceback.format_exception(_without_own_frames(error)))
                 self._report(f"the application failed in close()\n{frames.rstrip()}")
-        request, self._request, self._response = self._request, None, None
+        request, self._request = self._request, None
+        response, self._response = self._response, None
         if request is not None:
+            self.served += 1
+            if self._started:
+                sent = response.sent_status if response is not None else ""
+                self._engine.tally.end(self, self._started, sent or status)
+                self._started = 0
             request.close()
 
     def _write(self, data: bytes) -> None:
@@ -408,22 +495,27 @@ class Connection:
 
     # The loop.
 
+    def wait(self) -> None:
+        """Have the loop wait for the next request; for a connection that is fresh here."""
+        self._arm(EPOLLIN)
+
+    def arm_again(self) -> None:
+        """Go on waiting for the same, in another way; the loop's thread calls."""
+        if self._armed:
+            self._engine.arm(self, self._armed)
+
     def _arm(self, events: int) -> None:
         """Give the connection back to the loop, to wait for `events`. Nothing may follow in this thread."""
         engine = self._engine
         if events == EPOLLOUT:
             self._progress = monotonic()
-        if engine.oneshot:
+        if engine.pool is not None:
             with engine.giving_back:
                 self._armed = events
                 engine.arm(self, events)
         elif events != self._armed:
             self._armed = events
             engine.arm(self, events)
-
-    def _wait_for_more(self) -> None:
-        if self._engine.oneshot:
-            self._engine.arm(self, self._armed)
 
     # Words.
 

@@ -1,38 +1,42 @@
-"""The loop of a WSGI worker: it accepts, waits for peers, and lets connections proceed.
+"""The loop of a WSGI worker: it takes connections, waits for peers, and lets connections proceed.
 
-With one thread the application is called inline, in the loop. With more, a small pool calls it: whoever has a
-connection in hand takes it out of the loop (`EPOLLONESHOT`) and gives it back by arming it again, so that no
-connection is ever touched by two threads.
+With one thread the application is called inline, in the loop, as long as its calls are brief. With more
+threads, or once calls have turned out to be slow, a pool calls it: whoever has a connection in hand takes
+it out of the loop (`EPOLLONESHOT`) and gives it back by arming it again, so that no connection is ever
+touched by two threads. An application with one thread stays in the thread that has called it from the
+beginning; it is the loop that moves to another.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from math import inf
-from queue import SimpleQueue
-from select import EPOLLEXCLUSIVE, EPOLLIN, EPOLLONESHOT, EPOLLOUT, epoll
+from select import EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLRDHUP, epoll
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
 from coachman.policy.exhaustion import obstacle
-from coachman.policy.repetition import Repetition
+from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
 from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
+from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, TAKEN_OVER, THREADS, WAITING
 from coachman.unix.scoreboard import private_cells
-from coachman.unix.standard_descriptors import above_standard
-from coachman.worker.complaints import complain
+from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
 from coachman.worker.wsgi.connection import Connection
+from coachman.worker.wsgi.departures import Departures
 from coachman.worker.wsgi.environ import Environ, base_environ
+from coachman.worker.wsgi.intake import Intake, Rest
+from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
+from coachman.worker.wsgi.tally import SharedTally, Tally, used_since
 from coachman.worker.wsgi.timeouts import Agenda, shortest
 
 if TYPE_CHECKING:
@@ -41,18 +45,28 @@ if TYPE_CHECKING:
 StartResponse: TypeAlias = Callable[[str, Headers, ExceptionInfo | None], Callable[[bytes], None]]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
-ACCEPT_PAUSE_SECONDS = 0.2
-"""How long accepting rests where the process or the system has run out of descriptors or memory."""
+SATURATION_SECONDS = 0.001
+"""How long all threads have to be busy before the worker takes no connections: less is cheaper to ignore."""
+
+RELIEF_SECONDS = 0.01
+"""How long it accepts none at most, while requests are being finished: nobody outside may wait for ever."""
+
+
+EMPTY_SECONDS = 0.0002
+"""How long a queue that was found empty is taken to be empty: brief requests do not pay for the look."""
+
+
+WRITE_INTERVAL = 10_000_000
+"""Nanoseconds between two writes of the counters while threads are busy; the last to end writes as well."""
 
 _DEFAULTS = WorkerConfig()
-
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Engine:
     """Serves `application` on the listeners it is given, until it is drained or stopped.
 
-    `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers.
+    `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers, everything
+    else before `run` and in what the loop calls.
     """
 
     def __init__(
@@ -63,63 +77,117 @@ class Engine:
     ) -> None:
         """`services` stay the caller's, and are closed after this."""
         self.application = application
-        self.services = services
-        self._repetition = Repetition()
+        self.loop = None
+        """No event loop of asyncio."""
+        self.services: Services | None = None
         self.at_end_of_turn: Callable[[], object] | None = None
         """What the loop calls when it has dealt with all that was ready."""
         self._connection_type: type[Connection] = Connection
         if services is not None:
-            self._use(services)
+            self.use_services(services)
         self.bounds = bounds = config.bounds
         self.head_bounds = HeadBounds(
             bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
         )
-        self.threads = threads = config.threads
         self.trusted = TrustedPeers(config.trusted_proxies)
         self.forwarded = ForwardedReader(self.trusted)
         self.proxy_protocol = config.proxy_protocol
-        self.cells = private_cells()
-        """This worker's slot of the scoreboard."""
-        self.oneshot = threads > 1
-        """Whether an event takes a connection out of the loop until it is armed again."""
+        self.threads = config.threads
+        self.tally = Tally(private_cells(), self._on_notable_call)
+        self.pool: Pool | None = None
+        """What calls the application; None while the loop itself does."""
         self.giving_back = threading.Lock()
         """Held while a thread gives a connection back, so that the loop never finds one half given."""
         self.draining = False
-        """Accepting has ended; every response is the last one on its connection."""
+        """Connections are taken no more; what is idle goes."""
+        self.closing = False
+        """It goes for good: nobody comes after this worker. Every response is the last on its connection."""
+        self.connections: dict[int, Connection] = {}
+        """Every open connection, by its descriptor."""
+        self.events: Iterator[tuple[int, int]] = iter(())
+        """What is left of the events in hand."""
+        self.turn_began = 0
+        """When they were fetched, in monotonic nanoseconds."""
+        self._look_interval = shortest(bounds)
+        self._agenda = Agenda(min(1.0, self._look_interval / 8))
+        """When to look whether a peer's time is up."""
         self._deadline: float | None = None
         """When draining gives up, in monotonic seconds."""
         self._stopped = False
         self._epoll = epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
-        self._connections: dict[int, Connection] = {}
-        self._listeners: list[socket.socket] = []
-        self._accepting_again_at: float | None = None
-        self._look_interval = shortest(bounds)
-        self._agenda = Agenda(min(1.0, self._look_interval / 8))
-        """When to look whether a peer's time is up."""
+        self._intake = Intake(self._epoll, self._on_accepted)
+        self._departures = Departures(self)
+        self._handoff: Handoff | None = None
+        self._slow_calls = SlowCalls()
+        self._saturated_since: float | None = None
+        self._requests_seen = 0
+        self._shown_waiting = 0
+        self._written_at = 0
+        self._full_since = 0.0
+        self._empty_until = 0.0
         self._soon: deque[Callable[[], None]] = deque()
         # A pipe and no eventfd: that does not take the single bytes which the interpreter writes.
         self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         """Any byte written to `wakeup_fd` wakes the loop: it is made for `signal.set_wakeup_fd`."""
         self.add_reader(self._wakeup, self._run_soon)
-        self._waiting: SimpleQueue[Connection | None] = SimpleQueue()
-        self._pool: list[threading.Thread] = []
+        self._helpers: list[threading.Thread] = []
+        """Threads beside that of `run`."""
+        self._failure: BaseException | None = None
+        """What has ended the loop where it runs in a thread of its own."""
 
     # What the worker calls.
+
+    @property
+    def cells(self) -> memoryview[int]:
+        """The slot of the scoreboard that is written to; it stays the property of whoever sets it."""
+        return self.tally.cells
+
+    @cells.setter
+    def cells(self, cells: memoryview[int]) -> None:
+        self.tally.cells = cells
+        self.tally.show(THREADS, lambda: self.threads)
+
+    def prepare(self) -> None:
+        """WSGI has nothing that an application does before its first request."""
+
+    def use_services(self, services: Services) -> None:
+        """Serve with `services`, which stay the caller's; before the first connection."""
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+
+        self.services = services
+        self._connection_type = ServicedConnection
+        access_log = services.access_log
+        if access_log is not None:
+            self.application = with_request_ids(self.application)
+            self.at_end_of_turn = access_log.flush
+            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
         if listener.family != socket.AF_UNIX:
             # Inherited by what is accepted: small blocks of a response go out when they are made.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._listeners.append(listener)
-        self._handlers[listener.fileno()] = lambda _events: self._accept(listener)
-        self._watch(listener)
+        self._handlers[listener.fileno()] = lambda _events: self._intake.accept(listener)
+        self._intake.add_listener(listener)
+
+    def join_handoff(self, handoff: Handoff) -> None:
+        """Share connections with the siblings through `handoff`, which stays the caller's."""
+        self._handoff = handoff
+        self._handlers[handoff.take_fd] = self._on_takeable
+        self._intake.join(handoff)
+        self._departures.join(handoff)
+        handoff.announce(True)
 
     def add_reader(self, fd: int, on_readable: Callable[[], None]) -> None:
         """Call `on_readable` whenever `fd`, which stays the caller's, can be read or is at its end."""
-        self._handlers[fd] = lambda _events: on_readable()
-        self._epoll.register(fd, EPOLLIN)
+        self.watch(fd, EPOLLIN, lambda _events: on_readable())
+
+    def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
+        """Call `handler` with what has happened of `events` on `fd`, which stays the caller's."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, events)
 
     def remove_reader(self, fd: int) -> None:
         """Forget `fd`."""
@@ -143,18 +211,22 @@ class Engine:
         with suppress(FileExistsError):  # another thread has asked for it already
             self._epoll.register(fd, EPOLLOUT)
 
-    def drain(self, seconds: float) -> None:
-        """Accept no more, finish what is in hand, and end `run` then, at the latest after `seconds`."""
+    def drain(self, seconds: float, *, hand_over: bool = False) -> None:
+        """Take no more connections, finish what is in hand, and end `run`, at the latest after `seconds`.
+
+        `hand_over`: siblings go on, or come after: connections go to them as soon as nothing of a request is
+        here. Otherwise idle ones are closed, and every response is the last one on its connection. Called
+        again: the earlier deadline counts, and there is no way back to handing over.
+        """
         deadline = time.monotonic() + seconds
         self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
-        self.draining = True
-        for listener in self._listeners:
-            self._unwatch(listener)
-            del self._handlers[listener.fileno()]
-            listener.close()
-        self._listeners.clear()
-        self._accepting_again_at = None
-        self._close_idle()
+        if not self.draining:
+            self.draining = True
+            self._intake.close_listeners()
+            self._intake.leave()
+            if self._handoff is not None:
+                self._handoff.announce(False)
+        self._departures.begin(hand_over=hand_over)
 
     def stop(self) -> None:
         """End `run` after the events in hand; what is not answered by then stays unanswered."""
@@ -162,24 +234,24 @@ class Engine:
 
     def run(self) -> bool:
         """Serve. Return True where everything in hand was finished, False where some was given up."""
-        if self.oneshot:
+        if self.threads > 1:
+            pool = self._begin_pool()
             for number in range(1, self.threads + 1):
-                thread = threading.Thread(target=self._serve_waiting, name=f"request-{number}", daemon=True)
-                thread.start()
-                self._pool.append(thread)
-        handlers, poll = self._handlers, self._epoll.poll
-        while not (self._stopped or (self.draining and not self._connections)):
-            timeout = self._next_timeout()
-            if timeout == 0.0 and self.draining:
-                break
-            for fd, events in poll(timeout):
-                # A handler may have ended what a later event of the same batch belongs to.
-                handler = handlers.get(fd)
-                if handler is not None:
-                    handler(events)
-            if self.at_end_of_turn is not None:
-                self.at_end_of_turn()
-        return not self._connections
+                self._start(lambda: self._in_thread(pool.work), f"request-{number}")
+        self._loop()
+        if self.threads == 1 and self.pool is not None and not self._over():
+            # From now on the loop is elsewhere; this thread has called the application, and goes on with
+            # that.
+            loop = self._start(self._loop_apart, "loop")
+            try:
+                self.pool.work()
+            finally:
+                self.call_soon(self.stop)
+                loop.join()
+            if self._failure is not None:
+                raise self._failure
+        self.tally.write()
+        return not self.connections
 
     def close(self, timeout: float = 1.0) -> bool:
         """Close every connection and descriptor, after `run`.
@@ -188,16 +260,15 @@ class Engine:
         False then: the process has to end without waiting for them.
         """
         deadline = time.monotonic() + timeout
-        for _ in self._pool:
-            self._waiting.put(None)
-        for thread in self._pool:
+        if self.pool is not None:
+            self.pool.end()
+        for thread in self._helpers:
             thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in self._pool):
+        if any(thread.is_alive() for thread in self._helpers):
             return False
-        for connection in list(self._connections.values()):
+        for connection in list(self.connections.values()):
             connection.close()
-        for listener in self._listeners:
-            listener.close()
+        self._intake.close_listeners()
         self._epoll.close()
         os.close(self._wakeup)
         os.close(self.wakeup_fd)
@@ -207,129 +278,291 @@ class Engine:
 
     def proceed(self, connection: Connection) -> None:
         """Let `connection` go on, where it may call the application."""
-        if self.oneshot and connection.has_requests:
-            self._waiting.put(connection)
+        if self.pool is not None and connection.needs_application:
+            self.pool.add_begun(connection)
         else:
             connection.pump()
 
     def arm(self, connection: Connection, events: int) -> None:
         """Wait for `events` on `connection`. The loop may use it from this moment on."""
-        if not self.oneshot:
+        if self.pool is not None:
+            events |= EPOLLONESHOT | EPOLLRDHUP
+        if connection.registered:
             self._epoll.modify(connection.fd, events)
-            return
-        self._epoll.modify(connection.fd, events | EPOLLONESHOT)
-        if self.draining:
-            # The look for idle connections may have passed this one while a thread had it in hand.
-            self.call_soon(self._close_idle)
+        else:
+            connection.registered = True
+            self._epoll.register(connection.fd, events)
+
+    def release(self) -> None:
+        """While the worker drains: a connection that was in hand is idle, and armed."""
+        self.call_soon(self._departures.go_on)
 
     def forget(self, connection: Connection) -> None:
         """Take `connection`, which is about to close its socket, out of the loop."""
-        del self._handlers[connection.fd], self._connections[connection.fd]
+        del self._handlers[connection.fd], self.connections[connection.fd]
         self._agenda.discard(connection.fd)
-        # Closing would do where nobody else has the socket; a process that the application forked may.
-        self._epoll.unregister(connection.fd)
-        if self.draining and self.oneshot:
-            self.call_soon(lambda: None)  # it may have been the last one
+        if connection.registered:
+            # Closing would do where nobody else has the socket; a queue or a forked process may.
+            self._epoll.unregister(connection.fd)
+        self.tally.show(CONNECTIONS, self.connections.__len__)
+        if self.draining or len(self.connections) + 1 == self.bounds.connections:
+            self.call_soon(self._heed_bound)  # it may have been the last one, or one too many
 
     # The loop's own.
 
-    def _use(self, services: Services) -> None:
-        # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+    def _loop(self) -> None:
+        """Serve until it is over; with one thread, or until its calls have turned out to be slow."""
+        handlers, poll, tally, pool = self._handlers, self._epoll.poll, self.tally, self.pool
+        while self.pool is pool and not self._over():
+            found = poll(self._next_timeout())
+            self.turn_began = tally.now = time.monotonic_ns()
+            self.events = iter(found)
+            for fd, events in self.events:
+                # A handler may have ended what a later event of the same batch belongs to.
+                handler = handlers.get(fd)
+                if handler is not None:
+                    handler(events)
+            if pool is not None:
+                self._look_at_pool(pool)
+            elif tally.unwritten:
+                tally.write()
+                self._departures.look_at_turn(len(found))
+            if self.at_end_of_turn is not None:
+                self.at_end_of_turn()
 
-        self._connection_type = ServicedConnection
-        access_log = services.access_log
-        if access_log is not None:
-            self.application = with_request_ids(self.application)
-            self.at_end_of_turn = access_log.flush
-            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
-
-    def _accept(self, listener: socket.socket) -> None:
-        # One at a time: what is left wakes the sibling workers as well.
-        try:
-            sock, address = listener.accept()
-            # A request may have closed 0, 1 or 2, and what the application prints must not go to this peer.
-            sock = above_standard(sock)
-        except BlockingIOError:
-            return  # a sibling was faster
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                if self._repetition.kept_quiet(error.errno, time.monotonic()) is not None:
-                    complain(f"cannot accept connections for now: {obstacle(error)}")
-                self._rest_from_accepting()
-            return  # anything else is the fate of one connection (accept(2), "Error handling")
-        sock.setblocking(False)
-        server, peer = ("localhost", "80"), ("", "")
-        if listener.family != socket.AF_UNIX:
-            here = sock.getsockname()
-            server, peer = (here[0], str(here[1])), (address[0], str(address[1]))
-        connection = self._connection_type(
-            self, sock, base_environ(server=server, peer=peer, threads=self.threads)
-        )
-        fd = connection.fd
-        self._connections[fd] = connection
-        self._handlers[fd] = connection.on_event
-        self._agenda.add(fd, time.monotonic() + self._look_interval)
-        self._epoll.register(fd, EPOLLIN | (EPOLLONESHOT if self.oneshot else 0))
-
-    def _rest_from_accepting(self) -> None:
-        for listener in self._listeners:
-            self._unwatch(listener)
-        self._accepting_again_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
+    def _over(self) -> bool:
+        if not self.draining:
+            return self._stopped
+        if self._stopped or (self._deadline is not None and time.monotonic() >= self._deadline):
+            return True
+        if self.connections:
+            return False
+        # The last ones to go see to what nobody has taken.
+        return not (self.closing and self._take_in())
 
     def _next_timeout(self) -> float | None:
         """Return the seconds until something is due, 0.0 where it is; None where nothing will be."""
         agenda = self._agenda
-        if self._accepting_again_at is None and self._deadline is None and agenda.next == inf:
+        if (
+            agenda.next == inf
+            and self._intake.again_at is None
+            and self._deadline is None
+            and self.pool is None
+        ):
             return None
         now = time.monotonic()
         if now >= agenda.next:
             self._give_up_overdue(now)
-        if self._accepting_again_at is not None and now >= self._accepting_again_at:
-            self._accepting_again_at = None
-            for listener in self._listeners:
-                self._watch(listener)
-        due = [moment for moment in (self._accepting_again_at, self._deadline) if moment is not None]
-        moment = min(due, default=inf)
-        if agenda.next < moment:
-            # Never 0.0, which would mean that the time for draining is up.
-            return max(agenda.next - now, 0.001)
+        self._intake.resume_when_due(now)
+        due = [agenda.next]
+        due += [moment for moment in (self._intake.again_at, self._deadline) if moment is not None]
+        if self.pool is not None:
+            if self._saturated_since is not None and not self.pool.full:
+                due.append(self._saturated_since + SATURATION_SECONDS)
+            late = self._departures.next_look(self.pool)
+            if late is not None:
+                due.append(late)
+        moment = min(due)
         return None if moment == inf else max(0.0, moment - now)
 
     def _give_up_overdue(self, now: float) -> None:
         for fd in self._agenda.due(now):
-            connection = self._connections.get(fd)
+            connection = self.connections.get(fd)
             if connection is not None:
                 moment = connection.give_up_if_overdue(now)
-                if self._connections.get(fd) is connection:
+                if self.connections.get(fd) is connection:
                     self._agenda.add(fd, min(moment, now + self._look_interval))
 
-    def _watch(self, listener: socket.socket) -> None:
-        # EPOLLEXCLUSIVE: a new connection wakes one of the waiting workers instead of all.
-        self._epoll.register(listener.fileno(), EPOLLIN | EPOLLEXCLUSIVE)
+    def _on_accepted(self, sock: socket.socket, passport: Passport) -> None:
+        self.tally.add(ACCEPTED)
+        connection = self._adopt(sock, passport)
+        connection.wait()
+        self._have_looked_at(connection)
 
-    def _unwatch(self, listener: socket.socket) -> None:
-        if self._accepting_again_at is None:
-            self._epoll.unregister(listener.fileno())
+    def _adopt(self, sock: socket.socket, passport: Passport) -> Connection:
+        """Return the connection on `sock`, which it owns and has in hand."""
+        environ = base_environ(server=passport.server, peer=passport.peer, threads=self.threads)
+        connection = self._connection_type(self, sock, environ)
+        self._handlers[connection.fd] = connection.on_event
+        self.connections[connection.fd] = connection
+        self.tally.show(CONNECTIONS, self.connections.__len__)
+        return connection
 
-    def _close_idle(self) -> None:
-        with self.giving_back:
-            # A copy, made in one step: other threads forget their connections meanwhile.
-            for connection in list(self._connections.values()):
-                connection.close_if_idle()
+    def _have_looked_at(self, connection: Connection) -> None:
+        """Look at a connection that is fresh here for its time-outs, and at the bound for their number."""
+        if self.connections.get(connection.fd) is connection:
+            self._agenda.add(connection.fd, time.monotonic() + self._look_interval)
+        self._heed_bound()
+
+    def _on_takeable(self, _events: int) -> None:
+        pool = self.pool
+        if pool is None or pool.has_free_thread():
+            self._take_in()
+            return
+        # What is in the queue keeps its place there, rather than to wait here and go back to its end.
+        self._take_nothing(pool)
+        self._departures.pass_on_waking()
+
+    def _take_in(self) -> bool:
+        """Take one connection from the queue, in the loop; return whether there was one."""
+        connection = self._take()
+        if connection is None:
+            return False
+        self._have_looked_at(connection)
+        if self.pool is None:
+            connection.wait()
+            connection.on_event(EPOLLIN)
+        elif connection.has_unread():
+            connection.take_in_hand(self.turn_began / 1e9)
+            self.pool.add_first(connection)
+        else:
+            connection.wait()
+        if self.draining:
+            self.release()
+        return True
+
+    def _take(self) -> Connection | None:
+        """Take one connection from the queue, in any thread; it is in hand. None where there is none."""
+        if self._handoff is None or self._intake.again_at is not None:
+            return None
+        try:
+            taken = self._handoff.take()
+        except NoDescriptorLeft as error:
+            reason = obstacle(error)
+            self.call_soon(lambda: self._intake.pause(reason))
+            return None
+        if taken is None:
+            return None
+        self.tally.add(TAKEN_OVER)
+        connection = self._adopt(*taken)
+        connection.continue_from(taken[1])
+        return connection
+
+    def _heed_bound(self) -> None:
+        """Take connections only below the bound."""
+        if not self.bounds.connections:
+            return
+        if len(self.connections) >= self.bounds.connections:
+            self._intake.rest(Rest.BOUND)
+        else:
+            self._intake.resume(Rest.BOUND)
 
     def _run_soon(self) -> None:
         os.read(self._wakeup, 64 * 1024)
         while self._soon:
             self._soon.popleft()()
 
-    def _serve_waiting(self) -> None:
-        """What each pool thread runs."""
-        while (connection := self._waiting.get()) is not None:
-            try:
-                connection.pump()
-            except BaseException:
-                # The application's errors were dealt with where it was called. This one is the engine's own:
-                # the worker ends, as it would with one thread, and is replaced.
-                self.call_soon(self.stop)
-                raise
+    # With a pool.
+
+    def _begin_pool(self) -> Pool:
+        self.tally = SharedTally(self.tally)
+        self.pool = Pool(self._take_between, self._on_free)
+        return self.pool
+
+    def _on_notable_call(self, took: int) -> None:
+        """Decide what a long call, which the loop has just made, means for others."""
+        if took > SLOW_SECONDS * 1e9:
+            tally = self.tally
+            used = None if tally.used_before is None else used_since(tally.used_before)
+            verdict = self._slow_calls.note(tally.totals()[0], took / 1e9, used)
+            if verdict is Verdict.MOVE_OFF:
+                self.call_soon(self._move_off)
+            elif verdict is Verdict.WATCH:
+                tally.watched = AMONG
+        self._departures.look_at_events()
+
+    def _move_off(self) -> None:
+        """Have the loop and the application part, after this turn."""
+        if self.pool is None:
+            self._begin_pool()
+            for connection in list(self.connections.values()):
+                connection.arm_again()
+            # Arming them again brings what was left of this turn's events up again.
+            deque(self.events, maxlen=0)
+
+    def _start(self, target: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._helpers.append(thread)
+        return thread
+
+    def _in_thread(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException:
+            # The application's errors were dealt with where it was called. This one is the engine's own:
+            # the worker ends, as it would with one thread, and is replaced.
+            self.call_soon(self.stop)
+            raise
+
+    def _loop_apart(self) -> None:
+        assert self.pool is not None
+        try:
+            self._loop()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self.pool.end()
+
+    def _look_at_pool(self, pool: Pool) -> None:
+        """After a turn: hand over what waits for too long, and take no more than there are threads for."""
+        if self.turn_began - self._written_at > WRITE_INTERVAL:
+            self._written_at = self.turn_began
+            self.tally.write()
+        waiting = pool.waiting
+        if waiting != self._shown_waiting:
+            self._shown_waiting = waiting
+            self.tally.cells[WAITING] = waiting
+        if pool.has_free_thread():
+            self._saturated_since = None
+            return
+        now = self.turn_began / 1e9
+        requests = self.tally.totals()[0]
+        if self._saturated_since is None or (
+            # Under a flood of brief requests threads are free all the time, between two looks.
+            requests != self._requests_seen and self._departures.calls_are_brief()
+        ):
+            self._saturated_since, self._requests_seen = now, requests
+        elif now - self._saturated_since >= SATURATION_SECONDS and not pool.full:
+            self._take_nothing(pool)
+        if waiting:
+            self._departures.look_at_pool(pool, now)
+
+    def _take_between(self) -> Connection | None:
+        """In a pool's thread, between two requests: take what has waited in the queue."""
+        now = time.monotonic()
+        if now < self._empty_until or self.draining:
+            return None
+        connection = self._take()
+        if connection is None:
+            self._empty_until = now + EMPTY_SECONDS
+        else:
+            self.call_soon(lambda: self._have_looked_at(connection))
+        return connection
+
+    def _take_nothing(self, pool: Pool) -> None:
+        """Leave it to others to take connections, until a thread is free."""
+        pool.full = True
+        if pool.has_free_thread():  # since a moment ago, and it did not find the mark
+            pool.full = False
+        else:
+            self._full_since = time.monotonic()
+            self._intake.rest(Rest.FULL)
+
+    def _on_free(self) -> None:
+        """In a pool's thread: it has finished something while the worker took nothing."""
+        pool = self.pool
+        assert pool is not None
+        if pool.has_free_thread() or time.monotonic() - self._full_since >= RELIEF_SECONDS:
+            self.call_soon(self._relieve)
+
+    def _relieve(self) -> None:
+        if self.pool is None or not self.pool.full:
+            return
+        if self.pool.has_free_thread():
+            self.pool.full = False
+            self._saturated_since = None
+            self._intake.resume(Rest.FULL)
+        else:
+            self._full_since = time.monotonic()
+            self._intake.accept_waiting()

@@ -103,6 +103,11 @@ class Response:
         self._remaining: int | None = None
         """Bytes of the body that the declared length still allows; None where none is declared."""
 
+    @property
+    def sent_status(self) -> str:
+        """The status that the peer is sent; "" before the head is made."""
+        return self._status if self.head_sent else ""
+
     def start(
         self, status: str, headers: Headers, exc_info: ExceptionInfo | None = None, /
     ) -> Callable[[bytes], None]:

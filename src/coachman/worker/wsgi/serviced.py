@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from select import EPOLLIN
 from typing import TYPE_CHECKING, Any, Final
 
 from coachman.protocol.access_log import Access, escaped
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 INLINE_SIZE: Final = 64 * 1024
 """Bytes of a file that are read at once: less work than to have the kernel send them."""
+
+PEEK_SIZE: Final = 8192
+"""Bytes of a request that are looked at before it is read."""
 
 KEY: Final = "HTTP_X_REQUEST_ID"
 
@@ -66,12 +70,28 @@ class ServicedConnection(Connection):
         """True where a request waits that is for the application: a thread is needed then."""
         return any(self._static_answer(request) is None for request in self._parser.complete)
 
+    def on_event(self, events: int) -> None:
+        """What the loop calls when the peer has sent something or can take more."""
+        pool = self._engine.pool
+        if (
+            self._armed == EPOLLIN
+            and pool is not None
+            and not pool.has_free_thread()
+            and self._asks_for_file()
+        ):
+            # It would wait for a thread, unread, and needs none.
+            self.take_in_hand(self._engine.turn_began / 1e9)
+            if self._receive():
+                self._engine.proceed(self)
+        else:
+            super().on_event(events)
+
     def pump(self) -> None:
         """Do all that can be done at once."""
         super().pump()
         # Only what is the same for all connections may be looked at from here on.
         access_log = self._services.access_log
-        if access_log is not None and self._engine.oneshot:
+        if access_log is not None and self._engine.pool is not None:
             access_log.flush()  # in a thread of the pool, for which the loop's turn does not end
 
     def close(self) -> None:
@@ -149,9 +169,27 @@ class ServicedConnection(Connection):
         self._answers[request] = answer
         return answer
 
+    def _asks_for_file(self) -> bool:
+        """Return whether what waits to be read begins with a request for a file that exists."""
+        static = self._services.static
+        if static is None or not self._parser.between_requests or self._introduction is not None:
+            return False
+        try:
+            line = self.sock.recv(PEEK_SIZE, socket.MSG_PEEK)
+        except OSError:
+            return False
+        target = line.partition(b" ")[2].partition(b" ")[0]
+        if not target.startswith(static.starts_in_bytes):
+            return False
+        answer = static.answer("HEAD", target, {})
+        if answer is None:
+            return False
+        answer.close()
+        return True
+
     def _send_static(self, request: Request, answer: StaticAnswer) -> None:
         self._request = request
-        keep_alive = request.fields.keep_alive and not self._engine.draining
+        keep_alive = request.fields.keep_alive and not self._engine.closing
         self._requests_left -= 1
         if self._requests_left == 0:
             keep_alive, self._linger_left = False, LINGER_SIZE
@@ -169,6 +207,7 @@ class ServicedConnection(Connection):
             return
         finally:
             answer.close()
+        self._engine.tally.answered(answer.response.status)
         self._finish(response)
 
     # The access log.
@@ -183,8 +222,8 @@ class ServicedConnection(Connection):
     def _own_headers(self) -> list[tuple[str, str]]:
         return [(HEADER, self._request_id)] if self._request_id else []
 
-    def _end_request(self) -> None:
-        super()._end_request()
+    def _end_request(self, status: str = "") -> None:
+        super()._end_request(status)
         if self._out.gone:
             self._log()
 

@@ -1,0 +1,57 @@
+"""When an application is too slow to be called in the loop."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+SLOW_SECONDS: Final = 0.005
+"""A call that takes longer holds up everybody else for too long."""
+
+SLOW_CALLS: Final = 3
+AMONG: Final = 1000
+"""So many slow calls among so many are more than a first request, which imports half of a framework."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a thread has used between two moments."""
+
+    seconds: float
+    """Of the processor."""
+    waits: int
+    """Times that it has waited for something by itself."""
+
+
+class Verdict(Enum):
+    """What a slow call means."""
+
+    NOTHING = auto()
+    WATCH = auto()
+    """Watch what the next calls use: either they are slow, or others keep the processor from us."""
+    MOVE_OFF = auto()
+
+
+class SlowCalls:
+    """Counts slow calls. It is told of nothing else, so fast calls cost nothing."""
+
+    def __init__(self) -> None:
+        self._suspects: deque[int] = deque(maxlen=SLOW_CALLS)
+        self._proven: deque[int] = deque(maxlen=SLOW_CALLS)
+
+    def note(self, number: int, seconds: float, used: Usage | None) -> Verdict:
+        """Judge the call with this number, which took so long; `used` by it: None where nobody watched."""
+        if used is None:
+            return Verdict.WATCH if _too_many(self._suspects, number) else Verdict.NOTHING
+        # Otherwise it was ready to run all the time, and others did.
+        its_own_doing = used.waits > 0 or used.seconds > seconds / 2
+        if its_own_doing and _too_many(self._proven, number):
+            return Verdict.MOVE_OFF
+        return Verdict.NOTHING
+
+
+def _too_many(numbers: deque[int], number: int) -> bool:
+    numbers.append(number)
+    return len(numbers) == SLOW_CALLS and number - numbers[0] < AMONG

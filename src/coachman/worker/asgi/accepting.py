@@ -1,0 +1,95 @@
+"""Accepting connections in an asyncio loop, while there is room for them."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from coachman.unix.standard_descriptors import above_standard
+from coachman.worker.complaints import complain
+
+PAUSE_SECONDS: Final = 0.2
+"""How long accepting rests where the process or the system has run out of descriptors or memory."""
+
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class Accepting:
+    """Takes one connection at a time from its listeners and gives it to `take`, which owns it then.
+
+    An asyncio loop cannot watch a listener with EPOLLEXCLUSIVE, and an epoll of our own within the loop's
+    would not pass the exclusiveness on (ep_poll_callback in the kernel counts only waiters of the inner one).
+    So a new connection wakes every worker that waits; the first one takes it, and one that is busy does not
+    compete. To take one in each turn of the loop leaves the next to the others.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[socket.socket], None]) -> None:
+        self._loop = loop
+        self._take = take
+        self._listeners: list[socket.socket] = []
+        self._sources: dict[int, Callable[[], None]] = {}
+        """What is called when one of these descriptors can be read."""
+        self._watching = True
+        self._pause: asyncio.TimerHandle | None = None
+
+    def add(self, listener: socket.socket) -> None:
+        """Accept on `listener`, which is taken over."""
+        self._listeners.append(listener)
+        self.add_source(listener.fileno(), lambda: self._accept(listener))
+
+    def add_source(self, fd: int, take: Callable[[], None]) -> None:
+        """Call `take` when `fd`, another source of connections that stays the caller's, can be read."""
+        self._sources[fd] = take
+        if self._watching:
+            self._loop.add_reader(fd, take)
+
+    def rest(self) -> None:
+        """Accept no more for now; what comes waits in the kernel, for any worker."""
+        if self._watching:
+            self._watching = False
+            for fd in self._sources:
+                self._loop.remove_reader(fd)
+
+    def go_on(self) -> None:
+        """Accept again, unless descriptors have run out a moment ago."""
+        if not self._watching and self._pause is None:
+            self._watching = True
+            for fd, take in self._sources.items():
+                self._loop.add_reader(fd, take)
+
+    def close(self) -> None:
+        """Close the listeners, and forget all other sources."""
+        self.rest()
+        self._sources.clear()
+        if self._pause is not None:
+            self._pause.cancel()
+        while self._listeners:
+            self._listeners.pop().close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            sock, _ = listener.accept()
+            # A request may have closed 0, 1 or 2, and what the application prints must not go to this peer.
+            sock = above_standard(sock)
+        except BlockingIOError:
+            return  # a sibling was faster
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                self.pause(str(error))
+            return  # anything else is the fate of one connection (accept(2), "Error handling")
+        sock.setblocking(False)
+        self._take(sock)
+
+    def pause(self, reason: str) -> None:
+        """Take nothing for a moment: there was no descriptor or no memory."""
+        complain(f"cannot take connections for now: {reason}")
+        self.rest()
+        if self._pause is None:
+            self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
+
+    def _end_pause(self) -> None:
+        self._pause = None
+        self.go_on()

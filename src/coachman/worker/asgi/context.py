@@ -1,0 +1,134 @@
+"""What all connections of an ASGI worker have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from sys import maxsize
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from coachman.config.model import WorkerConfig
+from coachman.protocol.http.forwarded import ForwardedReader
+from coachman.protocol.http.head import HeadBounds
+from coachman.protocol.http.trusted_peers import TrustedPeers
+from coachman.worker.asgi.board import Board
+from coachman.worker.asgi.deadlines import Deadlines
+from coachman.worker.asgi.lifespan import Application
+
+LINGER_SECONDS = 2.0
+"""How long what a refused client still sends is thrown away, so that it can read why."""
+
+
+class Arrival(NamedTuple):
+    """What is known of a connection when it comes, beyond what the kernel tells of its socket."""
+
+    served: int = 0
+    """Requests that other workers have answered on it."""
+    client: tuple[str, int] | None = None
+    """Who a proxy has said that the client is; None where none has said anything by now."""
+
+
+HandOver: TypeAlias = Callable[[socket.socket, Arrival], bool]
+
+
+class Waiting(Protocol):
+    """A connection, as its deadlines know it."""
+
+    def on_late_head(self) -> None:
+        """The head of a request has taken too long."""
+
+    def on_late_body(self) -> None:
+        """A body has made no progress for too long, or seems to."""
+
+    def on_late_request(self) -> None:
+        """Nothing has been asked for too long."""
+
+    def on_late_reader(self) -> None:
+        """The peer has taken nothing of a response for too long, or seems to."""
+
+    def give_up(self) -> None:
+        """Close at once, whatever is in hand."""
+
+
+class Client(Waiting, Protocol):
+    """A connection, as the end of the worker knows it."""
+
+    def drain(self) -> None:
+        """The worker is about to end: go as soon as nothing is in hand."""
+
+    def say_farewell(self) -> None:
+        """Tell the peer to go, where the connection is one that ends by itself only when the peer wants."""
+
+
+class Context:
+    """The application, its bounds, the scoreboard, and what becomes of connections."""
+
+    def __init__(
+        self, application: Application, config: WorkerConfig, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.application = application
+        self.bounds = bounds = config.bounds
+        self.head_bounds = HeadBounds(
+            bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
+        )
+        self.trusted = TrustedPeers(config.trusted_proxies)
+        self.forwarded = ForwardedReader(self.trusted)
+        self.proxy_protocol = config.proxy_protocol
+        """Whether every connection begins with the PROXY protocol."""
+        self.loop = loop
+        self.board = Board()
+        self.draining = False
+        """Accepting has ended; a connection goes as soon as it is idle."""
+        self.clients: set[Client] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """Calls of the application."""
+        self.on_change: Callable[[], None] = _do_nothing
+        """What is called whenever a connection or a call of the application has ended."""
+        self.hand_over: HandOver | None = None
+        """Gives a connection to another worker.
+
+        The socket stays the caller's. Returns False where nobody can take it.
+        """
+        self.heads = _deadlines(loop, bounds.header_timeout, lambda client: client.on_late_head())
+        self.bodies = _deadlines(loop, bounds.body_timeout, lambda client: client.on_late_body())
+        self.idle = _deadlines(loop, bounds.keep_alive_timeout, lambda client: client.on_late_request())
+        self.readers = _deadlines(loop, bounds.write_timeout, lambda client: client.on_late_reader())
+        self.lingering = _deadlines(loop, LINGER_SECONDS, lambda client: client.give_up())
+
+        self._all_deadlines = (self.heads, self.bodies, self.idle, self.readers, self.lingering)
+
+    def opened(self, client: Client) -> None:
+        """Take `client` in."""
+        self.clients.add(client)
+        self.board.connections(len(self.clients))
+
+    def closed(self, client: Client) -> None:
+        """Forget `client`: its connection has ended or was moved."""
+        self.clients.discard(client)
+        for deadlines in self._all_deadlines:
+            deadlines.forget(client)
+        self.board.connections(len(self.clients))
+        self.on_change()
+
+    def close(self) -> None:
+        """Forget everything that was to happen, and give the scoreboard back."""
+        for deadlines in self._all_deadlines:
+            deadlines.close()
+        self.board.release()
+
+    def returned(self, task: asyncio.Task[None]) -> None:
+        """Forget `task`, one of `tasks`: the application has returned."""
+        self.tasks.discard(task)
+        if self.draining:
+            self.on_change()
+
+
+def _deadlines(
+    loop: asyncio.AbstractEventLoop, seconds: float, on_expired: Callable[[Waiting], Any]
+) -> Deadlines[Waiting]:
+    return Deadlines(loop, seconds, on_expired)
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,0 +1,60 @@
+"""Many things that all have the same time to happen, with one timer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Deadlines(Generic[T]):
+    """Calls `on_expired` with each thing that was watched for `seconds` and not forgotten meanwhile.
+
+    `seconds` of 0 are no limit. All wait equally long, so the order in which they were added is that in
+    which they expire, and the timer is that of the oldest. Watching and forgetting cost an entry in a
+    dictionary: a timer for each connection, armed and cancelled with each request, would be a good part of
+    what a short request costs.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, on_expired: Callable[[T], None]
+    ) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._on_expired = on_expired
+        self._since: dict[T, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, thing: T) -> None:
+        """Let its time begin now; what is watched already must be forgotten first."""
+        if not self._seconds:
+            return
+        now = self._loop.time()
+        self._since[thing] = now
+        if self._timer is None:
+            self._timer = self._loop.call_at(now + self._seconds, self._look)
+
+    def forget(self, thing: T) -> None:
+        """Watch it no longer; nothing happens where it is not watched."""
+        self._since.pop(thing, None)
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._since.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        while self._since:
+            oldest = next(iter(self._since))
+            due = self._since[oldest] + self._seconds
+            if due > now:
+                self._timer = self._loop.call_at(due, self._look)
+                return
+            del self._since[oldest]
+            self._on_expired(oldest)
+        self._timer = None

@@ -1,0 +1,309 @@
+"""The loop of an ASGI worker: uvloop's where there is one, else asyncio's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from coachman.config.model import WorkerConfig
+from coachman.policy.draining import DrainPlan, drain_plan
+from coachman.protocol.scoreboard import ACCEPTED
+from coachman.worker.asgi.accepting import Accepting
+from coachman.worker.asgi.adapter import protocol_factory
+from coachman.worker.asgi.context import Arrival, Context
+from coachman.worker.asgi.handing_over import HandingOver
+from coachman.worker.asgi.lifespan import Application, Lifespan
+from coachman.worker.complaints import complain
+from coachman.worker.handoff import Handoff, NoDescriptorLeft
+
+if TYPE_CHECKING:
+    from coachman.worker.access_log import AccessLog
+    from coachman.worker.services import Services
+
+UNKNOWN = Arrival()
+
+CLEANING_SECONDS = 1.0
+"""How long what is cancelled at the end may take to clean up."""
+
+
+class AsgiEngine:
+    """Serves an ASGI `application`: an `Engine` of coachman.worker.engine_contract.
+
+    It makes the event loop, so it is made in the process that serves and never before a fork.
+    """
+
+    def __init__(self, application: Application, config: WorkerConfig) -> None:
+        self.loop = _event_loop()
+        """What everything here runs in."""
+        self._context = Context(application, config, self.loop)
+        self._context.on_change = self._note_change
+        self._lifespan = Lifespan(application)
+        self._accepting = Accepting(self.loop, self._take)
+        self._factory = protocol_factory(self._context, self._lifespan.state)
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._plan: DrainPlan | None = None
+        self._failure: BaseException | None = None
+        """What a reader has raised."""
+        self._finished = True
+        self._handoff: Handoff | None = None
+        self._handing_over: HandingOver | None = None
+        # A pipe of our own: asyncio's has no name, and uvloop has one only while it runs in the main thread.
+        self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.loop.add_reader(self._wakeup, self._empty_wakeup)
+
+    @property
+    def cells(self) -> memoryview[int]:
+        """The slot of the scoreboard that is written to."""
+        return self._context.board.cells
+
+    @cells.setter
+    def cells(self, cells: memoryview[int]) -> None:
+        self._context.board.use(cells)
+
+    # What the worker calls.
+
+    def prepare(self) -> None:
+        """Run the application's lifespan startup; raise what it fails with."""
+        error = self.loop.run_until_complete(self._lifespan.startup())
+        if error is not None:
+            raise error
+
+    def use_services(self, services: Services) -> None:
+        """Serve with `services`, which stay the caller's."""
+        # Here, because a worker without services does without the modules as well.
+        from coachman.worker.asgi.serviced import ServicedApplication
+
+        self._context.application = ServicedApplication(self._context.application, services)
+        access_log = services.access_log
+        if access_log is not None:
+            access_log.on_stuck = lambda: self.call_soon(lambda: self._write_on(access_log))
+
+    def join_handoff(self, handoff: Handoff) -> None:
+        """Share connections with the siblings."""
+        self._handoff = handoff
+        self._handing_over = HandingOver(self.loop, handoff, self._context.board, self._let_idle_go)
+        self._context.hand_over = self._handing_over.put
+        self._accepting.add_source(handoff.take_fd, self._take_over)
+        handoff.announce(True)
+
+    def add_listener(self, listener: socket.socket) -> None:
+        """Accept on `listener`; the engine closes it when it drains."""
+        self._accepting.add(listener)
+
+    def add_reader(self, fd: int, on_readable: Callable[[], None]) -> None:
+        """Call `on_readable` whenever `fd` can be read; what it raises ends `run`."""
+
+        def call() -> None:
+            try:
+                on_readable()
+            except BaseException as error:  # an event loop would log it and go on
+                self._failure = error
+                self._changed.set()
+
+        self.loop.add_reader(fd, call)
+
+    def remove_reader(self, fd: int) -> None:
+        """Forget `fd`."""
+        self.loop.remove_reader(fd)
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Have the loop call `function`."""
+        with suppress(RuntimeError):  # closed: there is nothing left to do
+            self.loop.call_soon_threadsafe(function)
+
+    def drain(self, seconds: float, *, hand_over: bool = False) -> None:
+        """Take no more, finish what is in hand, run the lifespan shutdown, and end `run`."""
+        plan = drain_plan(self.loop.time(), seconds)
+        if self._plan is None or plan.deadline < self._plan.deadline:
+            self._plan = plan
+        self._accepting.close()
+        if self._handoff is not None:
+            self._handoff.announce(False)
+        if not hand_over:
+            self._context.hand_over = None
+        self._context.draining = True
+        self._let_idle_go()
+        self._changed.set()
+
+    def run(self) -> bool:
+        """Serve until drained."""
+        self.loop.run_until_complete(self._serve())
+        if self._failure is not None:
+            raise self._failure
+        return self._finished
+
+    def close(self) -> bool:
+        """Close everything. False where requests were given up: their threads may be busy for ever."""
+        self._accepting.close()
+        if self._handing_over is not None:
+            self._handing_over.close()
+        for client in list(self._context.clients):
+            client.give_up()
+        self.loop.run_until_complete(self._clean_up())
+        self._context.close()
+        self.loop.remove_reader(self._wakeup)
+        self.loop.close()
+        os.close(self._wakeup)
+        os.close(self.wakeup_fd)
+        return self._finished
+
+    # The loop's own.
+
+    async def _serve(self) -> None:
+        await self._while(lambda: self._plan is None)
+        if self._plan is None:
+            return  # a reader has failed
+        while True:
+            await self._while(lambda: self._busy, until=lambda plan: plan.farewell_at)
+            # Nobody comes after this worker: the last ones to go see to what is left in the queue.
+            if self._busy or self._context.hand_over is not None or not self._take_one():
+                break
+        for client in list(self._context.clients):
+            client.say_farewell()
+        await self._while(lambda: self._busy, until=lambda plan: plan.give_up_at)
+        if self._busy:
+            self._finished = False
+            await self._give_up()
+        await self._shut_down()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._context.clients or self._context.tasks or self._connecting)
+
+    async def _while(
+        self, condition: Callable[[], bool], until: Callable[[DrainPlan], float] | None = None
+    ) -> None:
+        """Wait as long as `condition` holds and the moment of the plan, which may change, has not come."""
+        while condition() and self._failure is None:
+            timer = None
+            if until is not None and self._plan is not None:
+                moment = until(self._plan)
+                if self.loop.time() >= moment:
+                    return
+                timer = self.loop.call_at(moment, self._changed.set)
+            await self._changed.wait()
+            self._changed.clear()
+            if timer is not None:
+                timer.cancel()
+
+    async def _give_up(self) -> None:
+        """Close every connection, and cancel the calls that do not end upon that."""
+        for client in list(self._context.clients):
+            client.give_up()
+        # Applications that wait for the end of their connection are to hear of it before they are cancelled.
+        half = self.loop.time() + self._time_left() / 2
+        await self._while(lambda: bool(self._context.clients), until=lambda _: half)
+        for _ in range(2):
+            await asyncio.sleep(0)
+        tasks = [*self._context.tasks, *self._connecting]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._time_left() / 2)
+
+    async def _shut_down(self) -> None:
+        shutdown = asyncio.create_task(self._lifespan.shutdown())
+        _, late = await asyncio.wait([shutdown], timeout=self._time_left())
+        if late:
+            self._finished = False
+            complain("the application's lifespan shutdown did not end in time")
+            shutdown.cancel()
+
+    def _time_left(self) -> float:
+        return max(0.0, self._plan.deadline - self.loop.time()) if self._plan is not None else 0.0
+
+    async def _clean_up(self) -> None:
+        """Cancel what is left, as asyncio.run() does, but without waiting for threads."""
+        await self._lifespan.end()
+        own = asyncio.current_task()
+        left = [task for task in asyncio.all_tasks() if task is not own]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=CLEANING_SECONDS)
+        for task in left:
+            if task.done() and not task.cancelled():
+                task.exception()  # or asyncio complains that nobody has looked at it
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.loop.shutdown_asyncgens(), CLEANING_SECONDS)
+
+    def _take(self, sock: socket.socket) -> None:
+        """Serve a connection that was just accepted."""
+        self._context.board.add(ACCEPTED)
+        self.adopt(sock)
+
+    def _take_over(self) -> None:
+        self._take_one()
+
+    def _take_one(self) -> bool:
+        """Take a connection from the queue; return whether there was one."""
+        if self._handing_over is None:
+            return False
+        try:
+            taken = self._handing_over.take()
+        except NoDescriptorLeft as error:
+            self._accepting.pause(str(error))
+            return False
+        if taken is None:
+            return False  # a sibling was faster
+        self.adopt(*taken)
+        return True
+
+    def _let_idle_go(self) -> None:
+        """Let every connection go that has nothing in hand, where the worker is about to end."""
+        if self._context.draining:
+            for client in list(self._context.clients):
+                client.drain()
+
+    def adopt(self, sock: socket.socket, arrival: Arrival = UNKNOWN) -> None:
+        """Serve a connection, which is taken over. In the thread of `run` only."""
+        task = self.loop.create_task(self._connect(sock, arrival))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        if not self._has_room():
+            self._accepting.rest()
+
+    async def _connect(self, sock: socket.socket, arrival: Arrival) -> None:
+        try:
+            _, client = await self.loop.connect_accepted_socket(lambda: self._factory(arrival), sock)
+            if self._context.draining:
+                client.drain()
+        except (OSError, asyncio.CancelledError):  # the peer is gone already
+            sock.close()
+        self._note_change()
+
+    def _has_room(self) -> bool:
+        limit = self._context.bounds.connections
+        return not limit or len(self._context.clients) + len(self._connecting) < limit
+
+    def _note_change(self) -> None:
+        if self._context.draining:
+            self._changed.set()
+        elif self._has_room():
+            self._accepting.go_on()
+
+    def _write_on(self, access_log: AccessLog) -> None:
+        """Have what is left of the access log written when its pipe takes more."""
+
+        def write() -> None:
+            if access_log.flush():
+                self.loop.remove_writer(access_log.fd)
+
+        self.loop.add_writer(access_log.fd, write)
+
+    def _empty_wakeup(self) -> None:
+        os.read(self._wakeup, 4096)
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # no wheel for this system, or not CPython
+        return asyncio.SelectorEventLoop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

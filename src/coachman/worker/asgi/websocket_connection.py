@@ -1,0 +1,112 @@
+"""One WebSocket: uvicorn's protocol over websockets, with our order of things at the end, and our log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from coachman.worker.asgi.context import Context
+from coachman.worker.asgi.wording import frames_of, line_of
+from coachman.worker.complaints import complain
+
+INTERNAL_ERROR = 1011
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """The server's end of one WebSocket; it takes the transport over from the HTTP connection."""
+
+    def __init__(
+        self,
+        context: Context,
+        client: tuple[str, int] | None,
+        secure: bool,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+    ) -> None:
+        """`client`, and whether the connection is `secure`, are as proxies have said, where one did."""
+        super().__init__(config, server_state, app_state, _loop=context.loop)
+        self._context = context
+        self._client = client
+        self._secure = secure
+        self._unsent = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.client = self._client
+        self.scheme = "wss" if self._secure else "ws"
+        self._context.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._context.closed(self)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent = self.transport.get_write_buffer_size()
+        self._context.readers.watch(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._context.readers.forget(self)
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        self._context.on_change()
+
+    async def run_asgi(self) -> None:
+        """Call the application: what uvicorn does, with our words, and a close code where it fails."""
+        scope: Any = self.scope
+        try:
+            await self._context.application(scope, self.receive, self.send)  # type: ignore[arg-type]
+            if not self.handshake_complete:
+                self._report("the application returned without completing the handshake")
+                self.send_500_response()
+        except ClientDisconnected:
+            pass
+        except asyncio.CancelledError:
+            self.transport.abort()
+        except BaseException as error:  # the application's own code, which ends nothing but this WebSocket
+            self._report(f"the application failed\n{frames_of(error)}")
+            self.send_500_response()
+            if self.handshake_complete and not self.close_sent and not self.disconnected:
+                self.conn.send_close(INTERNAL_ERROR)
+                self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.close_timer is None:
+            self.transport.close()
+
+    # What the worker calls.
+
+    def drain(self) -> None:
+        """Stay until the farewell: the end is the peer's or the application's to choose."""
+
+    def say_farewell(self) -> None:
+        """Close with 1012, "service restart" (RFC 6455 and its registry)."""
+        self.shutdown()
+
+    def give_up(self) -> None:
+        """Close at once."""
+        self.transport.abort()
+
+    def on_late_reader(self) -> None:
+        """Close, unless the peer has taken something meanwhile."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < self._unsent:
+            self._unsent = unsent
+            self._context.readers.watch(self)
+        else:
+            self.transport.abort()
+
+    def on_late_head(self) -> None:
+        """A WebSocket has none."""
+
+    on_late_body = on_late_request = on_late_head
+
+    def _report(self, what: str) -> None:
+        peer = self.client[0] if self.client else "a local process"
+        complain(f"{line_of(self.scope)} from {peer}: {what}")

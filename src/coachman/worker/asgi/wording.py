@@ -1,0 +1,24 @@
+"""What the log says of requests and of the application's errors."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Any
+
+_OWN_FOLDER = os.path.dirname(__file__) + os.sep
+
+
+def line_of(scope: Any) -> str:
+    """Return what was asked for, from the scope of a request or a WebSocket."""
+    query = scope["query_string"].decode("latin-1")
+    target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+    return f"{scope.get('method', 'WebSocket')} {target}"
+
+
+def frames_of(error: BaseException) -> str:
+    """Return the traceback without the engine's own frames at its top."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()

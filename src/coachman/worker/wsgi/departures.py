@@ -1,0 +1,177 @@
+"""Connections that leave a worker while they are open: to less busy siblings, or because it drains."""
+
+from __future__ import annotations
+
+from select import EPOLLOUT
+from typing import TYPE_CHECKING
+
+from coachman.policy.handing_over import PATIENCE_SECONDS, WORTHWHILE_SECONDS, worth_handing_over
+from coachman.protocol.scoreboard import HANDED_OVER
+from coachman.worker.handoff import Handoff
+
+if TYPE_CHECKING:
+    from coachman.worker.wsgi.connection import Connection
+    from coachman.worker.wsgi.engine import Engine
+    from coachman.worker.wsgi.pool import Pool
+
+PATIENCE = int(PATIENCE_SECONDS * 1e9)
+
+AVERAGED_REQUESTS = 50
+"""Requests over which the average duration is taken, at least."""
+
+ALONE_SECONDS = 0.05
+"""How long a worker that has found itself alone believes that, while somebody waits."""
+
+REBALANCED = 16
+"""Idle connections that go to an idle sibling after one long turn of brief calls."""
+
+
+class Departures:
+    """Puts connections into the handoff queue, in the loop's thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._handoff: Handoff | None = None
+        self._no_room = False
+        """The queue is full; the loop waits for that to change."""
+        self._draining = False
+        self._not_before = 0.0
+        """When to look at waiting connections again, in monotonic seconds: it was not worthwhile."""
+        self._averaged = (0, 0)
+        self._average = 0.0
+
+    def join(self, handoff: Handoff) -> None:
+        """Use `handoff`, which stays the caller's."""
+        self._handoff = handoff
+
+    # Waiting connections.
+
+    def look_at_events(self) -> None:
+        """After a long call in the loop: hand over those whose events have waited for it too long."""
+        engine, handoff = self._engine, self._handoff
+        if handoff is None or engine.pool is not None or engine.tally.now - engine.turn_began < PATIENCE:
+            return
+        if self._draining or self._no_room or not self._worthwhile(handoff):
+            return
+        for fd, _events in engine.events:
+            connection = engine.connections.get(fd)
+            # What cannot go, and what is no connection, comes up again in the next turn.
+            if connection is not None and connection.idle and not self._put(handoff, connection):
+                break
+
+    def look_at_turn(self, events: int) -> None:
+        """After a turn of the loop: where it was long for the number of its events alone, share the peers."""
+        engine, handoff = self._engine, self._handoff
+        if handoff is None or engine.tally.now - engine.turn_began < PATIENCE or self._draining:
+            return
+        if events > REBALANCED and not self._no_room and handoff.idle_siblings:
+            idle = (connection for connection in engine.connections.values() if connection.idle)
+            for connection, _ in zip(list(idle), range(REBALANCED), strict=False):
+                if not self._put(handoff, connection):
+                    break
+
+    def next_look(self, pool: Pool) -> float | None:
+        """Return when the connection that waits longest for a thread will have waited too long."""
+        if self._handoff is None or self._no_room or self._draining:
+            return None
+        try:
+            return max(self._not_before, pool.unread[0].waits_since + PATIENCE_SECONDS)
+        except IndexError:  # none waits (any more)
+            return None
+
+    def look_at_pool(self, pool: Pool, now: float) -> None:
+        """After a turn of the loop: hand over those that have waited for a thread for too long."""
+        handoff, late = self._handoff, self.next_look(pool)
+        if handoff is None or late is None or now < late:
+            return
+        if not handoff.siblings:
+            self._not_before = now + ALONE_SECONDS
+        elif pool.full or self._worthwhile(handoff):
+            self._put_waiting(handoff, pool, now - PATIENCE_SECONDS)
+        else:
+            self._not_before = now + PATIENCE_SECONDS
+
+    def pass_on_waking(self) -> None:
+        """Wake a sibling for what is in the queue: the kernel has woken this worker alone, which is busy."""
+        handoff = self._handoff
+        if handoff is None or not handoff.look_for_idle_siblings():
+            return  # whoever is busy will look when he is done
+        taken = handoff.take()
+        if taken is not None:
+            sock, passport = taken
+            with sock:
+                handoff.put(sock, passport)  # there is room: for this very one
+
+    # Draining.
+
+    def begin(self, *, hand_over: bool) -> None:
+        """Let every connection go as soon as nothing of a request is here: to siblings, or for good."""
+        self._draining = True
+        if not hand_over or self._handoff is None:
+            self._engine.closing = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Let those go that are idle."""
+        engine, handoff = self._engine, self._handoff
+        if engine.closing:
+            with engine.giving_back:
+                # A copy, made in one step: other threads forget their connections meanwhile.
+                for connection in list(engine.connections.values()):
+                    connection.close_if_idle()
+        elif handoff is not None and not self._no_room:
+            if engine.pool is not None:
+                self._put_waiting(handoff, engine.pool, float("inf"))
+            with engine.giving_back:
+                for connection in list(engine.connections.values()):
+                    if connection.lingers:
+                        connection.close()
+                    elif connection.idle and not self._put(handoff, connection):
+                        break
+
+    # The queue.
+
+    def _put_waiting(self, handoff: Handoff, pool: Pool, since: float) -> None:
+        """Put those into the queue that have waited since then or longer; threads take theirs meanwhile."""
+        while True:
+            try:
+                if pool.unread[0].waits_since > since:
+                    return
+                connection = pool.unread.popleft()
+            except IndexError:
+                return
+            if not self._put(handoff, connection):
+                pool.add_first(connection)
+                return
+
+    def _put(self, handoff: Handoff, connection: Connection) -> bool:
+        """Put a connection into the queue; return False, with an eye on the queue, where there is no room."""
+        if not handoff.put(connection.sock, connection.passport):
+            self._no_room = True
+            self._engine.watch(handoff.put_fd, EPOLLOUT, self._on_room)
+            return False
+        connection.leave()
+        self._engine.tally.add(HANDED_OVER)
+        return True
+
+    def _on_room(self, _events: int) -> None:
+        assert self._handoff is not None
+        self._engine.remove_reader(self._handoff.put_fd)
+        self._no_room = False
+        if self._draining:
+            self.go_on()
+
+    def calls_are_brief(self) -> bool:
+        """Whether calls of the application have been too brief lately for moving connections."""
+        return self._average_call() < WORTHWHILE_SECONDS
+
+    def _worthwhile(self, handoff: Handoff) -> bool:
+        return worth_handing_over(average_call=self._average_call(), idle_siblings=handoff.idle_siblings)
+
+    def _average_call(self) -> float:
+        requests, duration = self._engine.tally.totals()
+        requests_before, duration_before = self._averaged
+        if requests - requests_before >= AVERAGED_REQUESTS or not self._average:
+            self._averaged = (requests, duration)
+            self._average = (duration - duration_before) / max(1, requests - requests_before) / 1e9
+        return self._average

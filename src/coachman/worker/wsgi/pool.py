@@ -1,0 +1,120 @@
+"""The threads in which the application is called, and the connections that wait for one of them.
+
+A thread that becomes free takes what has waited longest by itself; the loop is asked only when there is
+nothing. All that threads share is changed in single steps (`append`, `popleft`, `remove`), each of which
+is done as a whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from coachman.worker.wsgi.connection import Connection
+
+
+def _no_more() -> None:
+    """Stand for the end of work."""
+
+
+Take = Callable[[], "Connection | None"]
+
+
+class Pool:
+    """Connections that can go on as soon as there is a thread, and the threads that see to it.
+
+    `add` and what follows it belong to the loop's thread.
+    """
+
+    def __init__(self, take: Take, on_free: Callable[[], None]) -> None:
+        """`take` gives a connection from elsewhere. Threads call both, while `full`."""
+        self._take = take
+        self._on_free = on_free
+        self.full = False
+        """Set by the loop while it takes no connections, because all threads are busy. They look into the
+        handoff queue themselves then, before they look here, and tell when they have finished something."""
+        self.unread: deque[Connection] = deque()
+        """Those that have bytes to read and of whose next request nothing was read; the oldest first."""
+        self._begun: deque[Connection] = deque()
+        """Those that have a request which was read, or a response to go on with."""
+        self._idle: list[threading.Lock] = []
+        """What each thread without work waits for."""
+        self._ended = False
+
+    @property
+    def waiting(self) -> int:
+        """Connections that wait for a thread."""
+        return len(self.unread) + len(self._begun)
+
+    def has_free_thread(self) -> bool:
+        """Whether a connection that comes now would be served at once."""
+        return bool(self._idle)
+
+    def add(self, connection: Connection) -> None:
+        """Have a thread read the request of `connection`, and serve it."""
+        self.unread.append(connection)
+        self._wake()
+
+    def add_first(self, connection: Connection) -> None:
+        """As `add`, before all others: it has waited elsewhere."""
+        self.unread.appendleft(connection)
+        self._wake()
+
+    def add_begun(self, connection: Connection) -> None:
+        """Have a thread go on with `connection`."""
+        self._begun.append(connection)
+        self._wake()
+
+    def end(self) -> None:
+        """Let every thread return from `work` once it has finished what it is at."""
+        self._ended = True
+        for _ in range(len(self._idle)):
+            self._wake()
+
+    def work(self) -> None:
+        """What each thread runs: it serves until `end`."""
+        me = threading.Lock()
+        me.acquire()
+        while (serve := self._next()) is not _no_more:
+            if serve is None:
+                self._idle.append(me)
+                # Again, now that whoever adds something, or ends this, will see that we are idle.
+                serve = self._next()
+                if serve is None:
+                    if self.full:
+                        self._on_free()
+                    me.acquire()
+                    continue
+                try:
+                    self._idle.remove(me)
+                except ValueError:  # we are just being woken
+                    me.acquire()
+            serve()
+            if self.full:
+                self._on_free()
+
+    def _next(self) -> Callable[[], None] | None:
+        """Return what is to be done next: None for nothing, `_no_more` for nothing ever again."""
+        if self._ended:
+            return _no_more
+        try:
+            return self._begun.popleft().pump
+        except IndexError:
+            pass
+        if self.full:
+            taken = self._take()
+            if taken is not None:
+                return taken.serve_unread
+        try:
+            return self.unread.popleft().serve_unread
+        except IndexError:
+            return None
+
+    def _wake(self) -> None:
+        try:
+            self._idle.pop().release()
+        except IndexError:
+            pass  # all are busy, and will look for more when they are done

@@ -1,0 +1,239 @@
+"""What a WSGI worker says of its requests on the scoreboard.
+
+For every request there is one write: how many are in the application, since when, and the line of this
+one, so that it is known what a worker was doing when it is killed. Counters are kept here and written once
+a turn of the loop, or at once after a call that took long.
+"""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable
+from struct import Struct
+from typing import Final
+
+from coachman.policy.slow_calls import Usage
+from coachman.protocol.scoreboard import (
+    CELL_SIZE,
+    DURATION_BOUNDS,
+    DURATION_BUCKETS,
+    DURATION_SUM,
+    IN_FLIGHT,
+    REQUEST_LINE_SIZE,
+    REQUESTS,
+    STATUS_CLASSES,
+)
+
+NOTABLE: Final = 500_000
+"""Nanoseconds from which on a call may make others wait for too long."""
+
+_BOUNDS: Final = tuple(int(bound * 1e9) for bound in DURATION_BOUNDS)
+assert _BOUNDS[0] > NOTABLE, "a call that is not notable is counted in the first bucket"
+
+# Native order and size: each cell is written in one step by the hardware.
+_CALL_AT: Final = IN_FLIGHT * CELL_SIZE
+_pack_call: Final = Struct(f"@QQQ{REQUEST_LINE_SIZE}s").pack_into
+_pack_no_call: Final = Struct("@QQ").pack_into
+
+# The counters are one run of cells, from REQUESTS to the last bucket; these are indices in it.
+_COUNTERS_AT: Final = REQUESTS * CELL_SIZE
+_COUNTERS: Final = DURATION_BUCKETS + len(_BOUNDS) + 1 - REQUESTS
+_SUM, _BUCKETS = DURATION_SUM - REQUESTS, DURATION_BUCKETS - REQUESTS
+_CLASS_OF: Final = {str(first): STATUS_CLASSES - REQUESTS + first - 1 for first in range(1, 6)}
+_COMMON: Final = _BUCKETS + 1
+"""Counters up to the first bucket: the others change with long calls alone."""
+_pack_common: Final = Struct(f"@{_COMMON}Q").pack_into
+
+
+def used_since(before: resource.struct_rusage) -> Usage:
+    """Return what this thread has used since `before`."""
+    now = resource.getrusage(resource.RUSAGE_THREAD)
+    seconds = now.ru_utime + now.ru_stime - before.ru_utime - before.ru_stime
+    return Usage(seconds, now.ru_nvcsw - before.ru_nvcsw)
+
+
+class Tally:
+    """The slot of a worker that calls the application in its loop.
+
+    More than one request may be in hand all the same: a response that its reader takes slowly is suspended.
+    """
+
+    def __init__(self, cells: memoryview[int], on_notable_call: Callable[[int], None]) -> None:
+        """`on_notable_call` is told for how many nanoseconds a call held up the loop, if that is a lot."""
+        self.cells = cells
+        self.now = 0
+        """Monotonic nanoseconds: when the loop's turn began or the last request ended."""
+        self._on_notable_call = on_notable_call
+        self._counters = [0] * _COUNTERS
+        self._brief: dict[str, int] = {}
+        """Brief requests, by their status, and how long they took together: not in the counters yet."""
+        self._brief_sum = 0
+        self._held: dict[object, tuple[int, bytes]] = {}
+        """When requests that go on went into the application, and their lines; the oldest first."""
+        self.unwritten = False
+        """Whether the slot lacks something."""
+        self.watched = 0
+        """Calls that are still to be watched for what they use."""
+        self.used_before: resource.struct_rusage | None = None
+        """What the thread had used when the call in hand began; None where nobody watches."""
+
+    def begin(self, key: object, line: bytes) -> int:
+        """Note that a request goes into the application; return when, for `end`."""
+        start = self.now
+        if self.watched:
+            self.watched -= 1
+            self.used_before = resource.getrusage(resource.RUSAGE_THREAD) if self.watched else None
+        in_flight, oldest = 1, start
+        if self._held:
+            in_flight += len(self._held)
+            oldest = next(iter(self._held.values()))[0]
+        _pack_call(self.cells, _CALL_AT, in_flight, oldest, len(line), line)
+        return start
+
+    def hold(self, key: object, start: int, line: bytes) -> None:
+        """Note that a request goes on, maybe beyond this turn: its response is made block by block."""
+        self._held[key] = (start, line)
+
+    def end(self, key: object, start: int, status: str) -> None:
+        """Note that a request has ended, with that status; "": nobody has seen one."""
+        before = self.now
+        now = self.now = time.monotonic_ns()
+        if self._held:
+            self._held.pop(key, None)
+        if now - start < NOTABLE:
+            self._brief_sum += now - start
+            brief = self._brief
+            brief[status] = brief.get(status, 0) + 1
+            self.unwritten = True
+        else:
+            self._count(now - start, status)
+            self.write()
+            if now - before > NOTABLE:  # and not only its reader has taken long
+                self._on_notable_call(now - before)
+
+    def answered(self, status: str) -> None:
+        """Note an answer that was given without the application."""
+        self.unwritten = True
+        self._counters[0] += 1
+        self._counters[_CLASS_OF[status[0]]] += 1
+
+    def write(self) -> None:
+        """Bring the slot up to date, between two requests."""
+        if self.unwritten:
+            self._write()
+
+    def totals(self) -> tuple[int, int]:
+        """Return the requests that have ended, and the nanoseconds that they took together."""
+        return self._counters[0] + sum(self._brief.values()), self._counters[_SUM] + self._brief_sum
+
+    def add(self, cell: int) -> None:
+        """Add one to a counter that is not about requests."""
+        self.cells[cell] += 1
+
+    def show(self, cell: int, value: Callable[[], int]) -> None:
+        """Write what `value` returns."""
+        self.cells[cell] = value()
+
+    def _count(self, took: int, status: str) -> None:
+        counters = self._counters
+        counters[0] += 1
+        counters[_SUM] += took
+        bucket = _BUCKETS + bisect_left(_BOUNDS, took)
+        counters[bucket] += 1
+        self.cells[REQUESTS + bucket] = counters[bucket]
+        if status:
+            counters[_CLASS_OF[status[0]]] += 1
+        self.unwritten = True
+
+    def _write(self) -> None:
+        self.unwritten = False
+        self._add_brief()
+        _pack_common(self.cells, _COUNTERS_AT, *self._counters[:_COMMON])
+        self._write_held()
+
+    def _add_brief(self) -> None:
+        counters = self._counters
+        for status, count in self._brief.items():
+            counters[0] += count
+            counters[_BUCKETS] += count
+            if status:
+                counters[_CLASS_OF[status[0]]] += count
+        counters[_SUM] += self._brief_sum
+        self._brief.clear()
+        self._brief_sum = 0
+
+    def _write_held(self) -> None:
+        for start, line in self._held.values():  # the first of them
+            _pack_call(self.cells, _CALL_AT, len(self._held), start, len(line), line)
+            return
+        _pack_no_call(self.cells, _CALL_AT, 0, 0)
+
+
+class SharedTally(Tally):
+    """The slot of a worker that calls the application in other threads than its loop's.
+
+    All is done under a lock: of two threads that add to one number at the same time, one would be lost.
+    """
+
+    def __init__(self, before: Tally) -> None:
+        """Go on where `before`, which nobody uses any more, has left off."""
+        super().__init__(before.cells, before._on_notable_call)
+        before._add_brief()
+        self._counters, self._held = before._counters, before._held
+        self._lock = threading.Lock()
+
+    def begin(self, key: object, line: bytes) -> int:
+        """Note that a request goes into the application; return when, for `end`."""
+        held, start = self._held, time.monotonic_ns()
+        with self._lock:
+            held[key] = (start, line)
+            if len(held) == 1:
+                _pack_call(self.cells, _CALL_AT, 1, start, len(line), line)
+            else:
+                self.cells[IN_FLIGHT] = len(held)
+        return start
+
+    def hold(self, key: object, start: int, line: bytes) -> None:
+        """Note that a request goes on: every one is held from its begin to its end."""
+
+    def end(self, key: object, start: int, status: str) -> None:
+        """Note that a request has ended, with that status; "": nobody has seen one."""
+        took = time.monotonic_ns() - start
+        with self._lock:
+            held = self._held
+            del held[key]
+            if took < NOTABLE:
+                brief = self._brief
+                brief[status] = brief.get(status, 0) + 1
+                self._brief_sum += took
+            else:
+                self._count(took, status)
+            if not held or took >= NOTABLE:
+                self._write()
+            else:
+                # The last to end writes the counters.
+                self._write_held()
+
+    def answered(self, status: str) -> None:
+        """Note an answer that was given without the application."""
+        with self._lock:
+            super().answered(status)
+            self._write()
+
+    def write(self) -> None:
+        """Bring the slot up to date."""
+        with self._lock:
+            self._write()
+
+    def add(self, cell: int) -> None:
+        """Add one to a counter that is not about requests."""
+        with self._lock:
+            super().add(cell)
+
+    def show(self, cell: int, value: Callable[[], int]) -> None:
+        """Write what `value` returns, as long as no other thread does."""
+        with self._lock:
+            super().show(cell, value)

@@ -1,0 +1,151 @@
+"""How an ASGI worker ends: what is idle, what is in hand, and what takes too long."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from .asgi_serving import (
+    TIMEOUT,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    receive_all,
+    receive_response,
+    receive_through,
+    served,
+)
+
+
+class Slow:
+    """Answers "/slow" once it is let go, everything else at once."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.disconnected = threading.Event()
+        self.cancelled = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._leave: asyncio.Event | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            self._loop, self._leave = asyncio.get_running_loop(), asyncio.Event()
+            self.entered.set()
+            try:
+                await self._leave.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        if scope["path"] == "/events":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"event", "more_body": True})
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.disconnected.set()
+            return
+        await answer(send)
+
+    def let_go(self) -> None:
+        assert self._loop is not None
+        assert self._leave is not None
+        self._loop.call_soon_threadsafe(self._leave.set)
+
+
+def test_idle_connections_end_and_requests_in_hand_are_finished() -> None:
+    slow = Slow()
+    with served(slow) as serving:
+        silent, idle, busy = (serving.connect() for _ in range(3))
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        receive_response(idle)
+        busy.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert slow.entered.wait(TIMEOUT)
+        serving.drain()
+        assert idle.recv(1) == b""
+        assert silent.recv(1) == b""
+        slow.let_go()
+        head, body = receive_response(busy)
+        assert body == b"ok"
+        assert b"connection: close" in head
+        assert busy.recv(1) == b""
+        assert serving.wait() is True
+
+
+def test_a_request_that_came_before_the_drain_is_served() -> None:
+    with served(Slow()) as serving:
+        client = serving.connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHo")
+        other = serving.connect()  # accepted after it, so what `client` has sent is read by then
+        other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        receive_response(other)
+        serving.drain()
+        assert other.recv(1) == b""
+        client.sendall(b"st: x\r\n\r\n")
+        assert b"connection: close" in receive_response(client)[0]
+        assert serving.wait() is True
+
+
+def test_requests_that_take_too_long_are_given_up() -> None:
+    slow = Slow()
+    with served(slow) as serving:
+        client, events = serving.connect(), serving.connect()
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        events.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert slow.entered.wait(TIMEOUT)
+        receive_through(events, b"event\r\n")
+        serving.drain(0.1)
+        assert serving.wait() is False
+        assert slow.cancelled.is_set()
+        assert slow.disconnected.is_set(), "it hears of the end before it would be cancelled"
+        assert receive_all(client) == b""
+
+
+def test_what_an_application_does_behind_its_response_is_finished() -> None:
+    slow = Slow()
+    done = threading.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send)
+
+        async def drop(message: Any) -> None: ...
+
+        await slow({**scope, "path": "/slow"}, receive, drop)
+        done.set()
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        receive_response(client)
+        assert slow.entered.wait(TIMEOUT)
+        serving.drain()
+        assert client.recv(1) == b""
+        assert not serving.outcome
+        slow.let_go()
+        assert serving.wait() is True
+        assert done.is_set()
+
+
+def test_a_second_drain_can_only_bring_the_end_nearer() -> None:
+    slow = Slow()
+    with served(slow) as serving:
+        client = serving.connect()
+        client.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert slow.entered.wait(TIMEOUT)
+        serving.drain(0.1)
+        serving.drain(1000)
+        assert serving.wait() is False
+
+
+def test_a_client_that_is_slow_to_read_still_gets_its_response_whole() -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(send, b"x" * 5_000_000)
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert client.recv(1) == b"H"
+        serving.drain()
+        assert receive_response(client)[1] == b"x" * 5_000_000
+        assert client.recv(1) == b""
+        assert serving.wait() is True

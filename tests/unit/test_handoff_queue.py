@@ -1,0 +1,135 @@
+"""The handoff queue, and what travels through it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from coachman.policy.handing_over import worth_handing_over
+from coachman.policy.slow_calls import AMONG, SlowCalls, Usage, Verdict
+from coachman.protocol.handoff import Passport, decode_passport, encode_passport
+from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
+
+
+@pytest.fixture
+def queue() -> Iterator[HandoffQueue]:
+    made = HandoffQueue.create()
+    yield made
+    made.close()
+
+
+def put_one_side(queue: HandoffQueue, message: bytes) -> socket.socket:
+    """Put one side of a new connection, which nobody else has then; return the other."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        assert queue.put(theirs, message)
+    return ours
+
+
+def test_connections_come_out_in_the_order_in_which_they_were_put(queue: HandoffQueue) -> None:
+    clients = [put_one_side(queue, b"%d" % number) for number in range(5)]
+    for number, client in enumerate(clients):
+        taken = queue.take(100)
+        assert taken is not None
+        sock, message = taken
+        assert message == b"%d" % number
+        client.sendall(b"hello")
+        assert sock.recv(100) == b"hello"
+        assert not sock.get_inheritable()
+        sock.close()
+        client.close()
+    assert queue.take(100) is None
+
+
+def test_what_was_not_read_travels_along(queue: HandoffQueue) -> None:
+    ours, theirs = socket.socketpair()
+    ours.sendall(b"early")
+    with theirs:
+        queue.put(theirs, b"x")
+    taken = queue.take(100)
+    assert taken is not None
+    with taken[0] as sock, ours:
+        assert sock.recv(100) == b"early"
+
+
+def test_a_full_queue_refuses_and_takes_again_once_there_is_room(queue: HandoffQueue) -> None:
+    queue.put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        count = 0
+        while queue.put(theirs, b"x"):
+            count += 1
+        assert count > 0
+        for _ in range(count):
+            taken = queue.take(100)
+            assert taken is not None
+            taken[0].close()
+        assert queue.put(theirs, b"x")
+
+
+def test_a_process_without_descriptors_takes_nothing_and_loses_nothing(queue: HandoffQueue) -> None:
+    client = put_one_side(queue, b"x")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        with pytest.raises(NoDescriptorLeft):
+            queue.take(100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    taken = queue.take(100)
+    assert taken is not None
+    with taken[0] as sock, client:
+        client.sendall(b"still here")
+        assert sock.recv(100) == b"still here"
+
+
+def test_what_nobody_has_taken_is_closed_with_the_queue() -> None:
+    queue = HandoffQueue.create()
+    client = put_one_side(queue, b"x")
+    queue.close()
+    with client:
+        assert client.recv(1) == b""
+
+
+def test_a_passport_survives_the_journey() -> None:
+    passport = Passport(server=("localhost", "8000"), peer=("::1", "4711"), served=12)
+    assert decode_passport(encode_passport(passport)) == passport
+
+
+def test_a_passport_of_another_version_is_read_as_far_as_it_is_understood() -> None:
+    assert decode_passport(b'{"served": 3, "stamp": [1, 2]}') == Passport(served=3)
+    assert decode_passport(b"\x00\x01") is None
+    assert decode_passport(b'{"served": "many"}') is None
+
+
+def test_connections_move_where_calls_are_long_or_somebody_is_idle() -> None:
+    assert worth_handing_over(average_call=0.001, idle_siblings=0)
+    assert worth_handing_over(average_call=0.00002, idle_siblings=1)
+    assert not worth_handing_over(average_call=0.00002, idle_siblings=0)
+
+
+WAITED, WORKED, PREEMPTED = Usage(0.0001, 1), Usage(0.006, 0), Usage(0.0001, 0)
+
+
+def test_an_application_is_moved_off_once_slow_calls_are_proven_to_be_its_own() -> None:
+    calls = SlowCalls()
+    assert [calls.note(number, 0.006, None) for number in (1, 2, 3)][-1] is Verdict.WATCH
+    assert calls.note(4, 0.006, WAITED) is Verdict.NOTHING
+    assert calls.note(5, 0.006, WORKED) is Verdict.NOTHING
+    assert calls.note(6, 0.006, WAITED) is Verdict.MOVE_OFF
+
+
+def test_calls_that_others_have_made_slow_do_not_count() -> None:
+    calls = SlowCalls()
+    assert {calls.note(number, 0.02, PREEMPTED) for number in range(10)} == {Verdict.NOTHING}
+
+
+def test_slow_calls_far_between_do_not_count() -> None:
+    calls = SlowCalls()
+    assert {calls.note(number * AMONG, 0.02, None) for number in range(10)} == {Verdict.NOTHING}

@@ -1,0 +1,454 @@
+"""Two engines that share a listening socket, a scoreboard and a handoff queue, in threads of the test."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from coachman.config.model import Bounds, WorkerConfig
+from coachman.protocol.handoff import Passport, encode_passport
+from coachman.protocol.scoreboard import SlotView
+from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
+from coachman.unix.scoreboard import Scoreboard
+from coachman.worker.handoff import Handoff
+from coachman.worker.wsgi.engine import Engine
+
+from .served import receive_response
+
+Environ = dict[str, Any]
+Start = Callable[..., Callable[[bytes], None]]
+
+TIMEOUT = 20.0
+
+
+class Gate:
+    """Where requests wait until the test lets them through."""
+
+    def __init__(self) -> None:
+        self._arrived = threading.Semaphore(0)
+        self._open = threading.Event()
+
+    def enter(self) -> None:
+        self._arrived.release()
+        assert self._open.wait(TIMEOUT)
+
+    def wait_for_arrival(self) -> None:
+        assert self._arrived.acquire(timeout=TIMEOUT)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+class Worker:
+    """An engine in a thread. Its application says its name, behind the gate where the path is /gate."""
+
+    def __init__(self, group: Group, slot: int, threads: int, bounds: Bounds) -> None:
+        self.name = b"%d" % slot
+        self._slot = slot
+        self._group = group
+        self.engine = Engine(self.application, WorkerConfig(threads=threads, bounds=bounds))
+        self._cells = group.scoreboard.cells(slot)
+        self.engine.cells = self._cells
+        queue = group.queue
+        ends = [os.dup(end.fileno()) for end in (queue.put_end, queue.take_end)]
+        self._handoff = Handoff(HandoffQueue(*ends), group.scoreboard, slot)
+        self.engine.join_handoff(self._handoff)
+        self.finished: bool | None = None
+        self.calls: list[int] = []
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def application(self, environ: Environ, start_response: Start) -> Iterable[bytes]:
+        self.calls.append(threading.get_ident())
+        if environ["PATH_INFO"] == "/gate":
+            self._group.gate.enter()
+        start_response("200 OK", [])
+        return [self.name]
+
+    def listen(self, listener: socket.socket) -> None:
+        duplicate = listener.dup()
+        duplicate.setblocking(False)
+        self.do(lambda: self.engine.add_listener(duplicate))
+
+    def do(self, what: Callable[[], None]) -> None:
+        """Have the loop do something, and wait until it has."""
+        done = threading.Event()
+
+        def do_it() -> None:
+            what()
+            done.set()
+
+        self.engine.call_soon(do_it)
+        assert done.wait(TIMEOUT)
+
+    def drain(self, *, hand_over: bool) -> None:
+        self.do(lambda: self.engine.drain(TIMEOUT, hand_over=hand_over))
+
+    def wait_for_end(self) -> None:
+        self._thread.join(TIMEOUT)
+        assert not self._thread.is_alive()
+
+    def view(self) -> SlotView:
+        return self._group.scoreboard.view(self._slot)
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self.engine.call_soon(self.engine.stop)
+        self.wait_for_end()
+        assert self.engine.close(TIMEOUT)
+        self._handoff.close()
+        self._cells.release()
+
+    def _run(self) -> None:
+        self.finished = self.engine.run()
+
+
+class Group:
+    """Workers of one application, and their clients."""
+
+    def __init__(self) -> None:
+        self.gate = Gate()
+        self.scoreboard = Scoreboard.create(4)
+        self.queue = HandoffQueue.create()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self._on_close = ExitStack()
+        for thing in (self.scoreboard, self.queue, self.listener):
+            self._on_close.callback(thing.close)
+        self._slots = 0
+
+    def worker(self, threads: int, *, listens: bool = True, connections: int = 0) -> Worker:
+        worker = Worker(self, self._slots, threads, Bounds(connections=connections))
+        self._slots += 1
+        self._on_close.callback(worker.close)
+        if listens:
+            worker.listen(self.listener)
+        return worker
+
+    def connect(self) -> socket.socket:
+        client = socket.create_connection(self.listener.getsockname(), TIMEOUT)
+        self._on_close.callback(client.close)
+        return client
+
+    def close(self) -> None:
+        self.gate.open()
+        self._on_close.close()
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    made = Group()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def ask(client: socket.socket, path: bytes = b"/") -> None:
+    client.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+
+
+def answer(client: socket.socket) -> bytes:
+    return receive_response(client)[1]
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def make_busy(group: Group, count: int) -> list[socket.socket]:
+    """Have so many requests wait at the gate."""
+    clients = [group.connect() for _ in range(count)]
+    for client in clients:
+        ask(client, b"/gate")
+        group.gate.wait_for_arrival()
+    return clients
+
+
+def fill(group: Group, worker: Worker) -> list[socket.socket]:
+    """Have a request wait at the gate in each thread of `worker`, until it takes no more."""
+    clients = make_busy(group, worker.engine.threads)
+    pool = worker.engine.pool
+    assert pool is not None
+    while not pool.full:
+        worker.do(lambda: None)
+    return clients
+
+
+def test_a_connection_of_a_busy_worker_is_served_by_its_sibling(group: Group) -> None:
+    busy = group.worker(2)
+    client = group.connect()
+    ask(client)
+    assert answer(client) == busy.name
+    waiting = fill(group, busy)
+    sibling = group.worker(2, listens=False)
+    ask(client)
+    assert answer(client) == sibling.name
+    ask(client)
+    assert answer(client) == sibling.name
+    assert (busy.view().counters.handed_over, sibling.view().counters.taken_over) == (1, 1)
+    group.gate.open()
+    assert [answer(each) for each in waiting] == [busy.name] * 2
+
+
+def test_pipelined_requests_move_together_and_stay_in_order(group: Group) -> None:
+    busy = group.worker(2)
+    client = group.connect()
+    ask(client)
+    answer(client)
+    fill(group, busy)
+    sibling = group.worker(1, listens=False)
+    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 10)
+    assert [answer(client) for _ in range(10)] == [sibling.name] * 10
+
+
+def test_a_worker_without_a_free_thread_accepts_nothing(group: Group) -> None:
+    busy = group.worker(2)
+    fill(group, busy)
+    accepted = busy.view().counters.accepted
+    clients = [group.connect() for _ in range(10)]
+    sibling = group.worker(2)
+    for client in clients:
+        ask(client)
+        assert answer(client) == sibling.name
+    assert busy.view().counters.accepted == accepted
+
+
+def test_a_worker_that_is_alone_keeps_what_waits(group: Group) -> None:
+    alone = group.worker(2)
+    client = group.connect()
+    ask(client)
+    answer(client)
+    waiting = make_busy(group, 2)
+    ask(client)
+    group.gate.open()
+    assert answer(client) == alone.name
+    assert [answer(each) for each in waiting] == [alone.name] * 2
+    assert alone.view().counters.handed_over == 0
+
+
+def test_a_worker_accepts_again_when_a_thread_is_free(group: Group) -> None:
+    worker = group.worker(2)
+    waiting = make_busy(group, 2)
+    client = group.connect()
+    ask(client)
+    group.gate.open()
+    assert answer(client) == worker.name
+    assert [answer(each) for each in waiting] == [worker.name] * 2
+
+
+def test_the_queue_is_served_before_the_connections_of_the_worker_itself(group: Group) -> None:
+    worker = group.worker(2)
+    fill(group, worker)
+    ours, theirs = socket.socketpair()
+    with ours:
+        ask(ours)
+        with theirs:
+            assert group.queue.put(theirs, encode_passport(Passport()))
+        group.gate.open()
+        assert answer(ours) == worker.name
+    assert worker.view().counters.taken_over == 1
+
+
+def test_a_draining_worker_hands_over_what_is_idle_and_then_the_rest(group: Group, threads: int) -> None:
+    old = group.worker(threads)
+    idle = [group.connect() for _ in range(5)]
+    for client in idle:
+        ask(client)
+        assert answer(client) == old.name
+    if threads == 1:  # its loop is busy while the application is, as long as that is fast
+        old.drain(hand_over=True)
+    else:
+        (busy,) = make_busy(group, 1)
+        old.drain(hand_over=True)
+        assert old.view().connections == 1
+        group.gate.open()
+        head, body = receive_response(busy)
+        assert body == old.name
+        assert b"Connection" not in head
+        idle.append(busy)
+    old.wait_for_end()
+    assert old.finished is True
+    assert old.view().counters.handed_over == len(idle)
+    # Nobody has them now, and nothing is lost.
+    for client in idle:
+        ask(client)
+    successor = group.worker(threads)
+    assert [answer(client) for client in idle] == [successor.name] * len(idle)
+
+
+def test_a_full_queue_holds_a_drain_up_and_loses_nothing(group: Group) -> None:
+    group.queue.put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    old = group.worker(1)
+    clients = [group.connect() for _ in range(50)]
+    for client in clients:
+        ask(client)
+        assert answer(client) == old.name
+    old.drain(hand_over=True)
+    assert 0 < old.view().connections < 50
+    late = clients[-1]
+    ask(late)  # it could not go, so it is served where it is
+    assert answer(late) == old.name
+    successor = group.worker(1)
+    old.wait_for_end()
+    for client in clients:
+        ask(client)
+        assert answer(client) == successor.name
+
+
+def test_the_last_worker_closes_its_connections_and_those_in_the_queue(group: Group) -> None:
+    last = group.worker(2)
+    client = group.connect()
+    ask(client)
+    assert answer(client) == last.name
+    (busy,) = make_busy(group, 1)
+    last.drain(hand_over=False)
+    assert client.recv(1) == b""
+    asking, asking_side = socket.socketpair()
+    idle, idle_side = socket.socketpair()
+    with asking, idle:
+        ask(asking)
+        for side in (asking_side, idle_side):
+            with side:
+                assert group.queue.put(side, encode_passport(Passport()))
+        group.gate.open()
+        head, body = receive_response(busy)
+        assert (body, b"Connection: close" in head) == (last.name, True)
+        head, body = receive_response(asking)
+        assert (body, b"Connection: close" in head) == (last.name, True)
+        assert idle.recv(1) == b""
+    last.wait_for_end()
+    assert last.finished is True
+
+
+def test_a_drain_that_hands_over_can_become_one_that_closes(group: Group) -> None:
+    old = group.worker(2)
+    (busy,) = make_busy(group, 1)
+    old.drain(hand_over=True)
+    old.drain(hand_over=False)
+    group.gate.open()
+    assert b"Connection: close" in receive_response(busy)[0]
+    old.wait_for_end()
+
+
+def test_a_worker_without_descriptors_leaves_the_queue_alone_for_a_moment(
+    group: Group, threads: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = threading.Event()
+    take = HandoffQueue.take
+
+    def take_once_failed(queue: HandoffQueue, max_size: int) -> tuple[socket.socket, bytes] | None:
+        if not failed.is_set():
+            failed.set()
+            raise NoDescriptorLeft(errno.EMFILE, "Too many open files")
+        return take(queue, max_size)
+
+    monkeypatch.setattr(HandoffQueue, "take", take_once_failed)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            assert group.queue.put(theirs, encode_passport(Passport()))
+        worker = group.worker(threads)
+        ask(ours)
+        assert answer(ours) == worker.name
+    assert "cannot take connections for now" in capsys.readouterr().err
+
+
+def test_at_the_bound_of_connections_nothing_is_taken(group: Group) -> None:
+    worker = group.worker(1, connections=1)
+    first, second = group.connect(), group.connect()
+    ask(first)
+    assert answer(first) == worker.name
+    ask(second)
+    worker.do(lambda: None)
+    assert worker.view().connections == 1
+    first.close()
+    assert answer(second) == worker.name
+
+
+def test_slow_calls_leave_the_loop_and_keep_their_thread(group: Group) -> None:
+    worker = group.worker(1)
+    running = Counter[str]()
+    original = worker.application
+    pause = threading.Event()
+
+    def application(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        running["now"] += 1
+        assert running["now"] == 1, "two calls at once"
+        try:
+            if environ["PATH_INFO"] == "/slow":
+                pause.wait(0.02)
+            return original(environ, start_response)
+        finally:
+            running["now"] -= 1
+
+    worker.engine.application = application
+    clients = [group.connect() for _ in range(3)]
+    while worker.engine.pool is None:
+        for client in clients:
+            ask(client, b"/slow")
+        assert [answer(client) for client in clients] == [worker.name] * 3
+    (busy,) = make_busy(group, 1)
+    worker.do(lambda: None)  # the loop turns while the application is busy
+    assert worker.view().in_flight == 1
+    group.gate.open()
+    assert answer(busy) == worker.name
+    assert len(set(worker.calls)) == 1
+    worker.drain(hand_over=False)
+    worker.wait_for_end()
+
+
+def test_no_count_is_lost(group: Group, threads: int) -> None:
+    worker = group.worker(threads)
+    clients = [group.connect() for _ in range(8)]
+
+    def load(client: socket.socket) -> None:
+        for _ in range(50):
+            ask(client)
+            answer(client)
+
+    loads = [threading.Thread(target=load, args=(client,)) for client in clients]
+    for thread in loads:
+        thread.start()
+    for thread in loads:
+        thread.join(TIMEOUT)
+    worker.do(lambda: None)
+    view = worker.view()
+    assert view.counters.requests == 400
+    assert view.counters.statuses == (0, 400, 0, 0, 0)
+    assert sum(view.counters.durations) == 400
+    assert (view.in_flight, view.oldest_start, view.connections) == (0, None, 8)
+    assert (view.threads, view.counters.accepted) == (threads, 8)
+
+
+def test_a_refused_request_and_a_failed_one_are_counted(group: Group, threads: int) -> None:
+    worker = group.worker(threads)
+
+    def fail(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        raise LookupError("oh")
+
+    worker.engine.application = fail
+    for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"nonsense\r\n\r\n"):
+        client = group.connect()
+        client.sendall(data)
+        while client.recv(1000):
+            pass
+    worker.do(lambda: None)
+    assert worker.view().counters.statuses == (0, 0, 0, 1, 1)
+
+
+def test_the_request_in_the_application_is_named(group: Group, threads: int) -> None:
+    worker = group.worker(threads)
+    make_busy(group, 1)
+    view = worker.view()
+    assert view.in_flight == 1
+    assert view.oldest_start is not None
+    assert view.request_line.startswith(b"GET /gate")
