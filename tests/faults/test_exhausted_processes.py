@@ -14,7 +14,7 @@ from ..end_to_end.applications import HELLO, write_application
 from ..end_to_end.coachman_serve import CoachmanServe
 from ..end_to_end.gate import WAIT_AT_GATE, Gate
 from .exhaustion import without_forks
-from .wholeness import OPTIONS, WatchedServer
+from .wholeness import OPTIONS, PROCESSES, WatchedServer
 
 NO_PROCESS = "Resource temporarily unavailable; no further process or thread is allowed: raise the limit"
 
@@ -75,6 +75,21 @@ def test_the_undertaker_is_replaced_when_there_is_a_process_for_it(tmp_path: Pat
             os.kill(undertaker, signal.SIGKILL)
             server.wait_for_output(rf"the undertaker could not be started: {NO_PROCESS}.*; replacing it")
         server.wait_for_output(r"another undertaker \(pid \d+\) has taken over")
+        server.assert_whole()
+
+
+def test_slow_calls_are_served_though_there_is_no_thread_for_them(tmp_path: Path) -> None:
+    slow = HELLO.replace("    start_response", "    import time; time.sleep(0.01)\n    start_response", 1)
+    with WatchedServer(tmp_path, application=slow) as server:
+        server.settle()
+        with without_forks(server.workers), httpx.Client(trust_env=False, timeout=30) as client:
+            # Each worker finds out by itself that its calls are slow.
+            while len(re.findall("slow calls hold up the connections", server.output())) < PROCESSES:
+                assert client.get(server.url, headers={"Connection": "close"}).text == "hello"
+        assert server.worker_pids() == set(server.workers), "nobody had to end for it"
+        for _ in range(30):
+            assert httpx.get(server.url, trust_env=False, timeout=30).text == "hello"
+        assert server.output().count("slow calls hold up the connections") == PROCESSES
         server.assert_whole()
 
 

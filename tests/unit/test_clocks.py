@@ -13,10 +13,13 @@ SOURCE: Final = Path(coachman.__file__).parent
 WALL_CLOCKS: Final = {"time", "time_ns", "now", "utcnow", "today", "CLOCK_REALTIME"}
 """What reads the time of day, of the modules `time` and `datetime`."""
 SHOWN: Final = {
+    "cli/listing.py": "the age of a supervisor, in a list",
+    "cli/status_table.py": "ages, in a table",
     "supervisor/application/generation.py": "when a restart was asked for, in the status",
     "supervisor/log/log.py": "when a line was printed, in the log",
     "supervisor/overview.py": "when the supervisor was started, in the status",
     "worker/access_log.py": "when a request was answered, in its log",
+    "worker/asgi/state.py": "the field Date",
     "worker/static/files.py": "the dates of files, compared with those of clients",
     "worker/wsgi/response.py": "the field Date",
 }
