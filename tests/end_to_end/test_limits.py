@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .applications import HELLO, write_application
+from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_serve import CoachmanServe
 from .gate import WAIT_AT_GATE, Gate
 from .raw_client import RawClient
@@ -106,3 +106,46 @@ def test_a_worker_that_gives_no_sign_of_life_is_replaced(tmp_path: Path) -> None
             client.get()
             assert client.answer().body == b"hello"
         assert server.stop() == 0
+
+
+def test_a_worker_is_replaced_after_so_many_requests(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO)
+    options = ("--bind", "127.0.0.1:0", "--processes", "1", "--max-requests", "5")
+    with CoachmanServe(tmp_path, *options) as server:
+        (pid,) = server.ready_workers(1)
+        with RawClient(server.url) as client:
+            for _ in range(5):
+                client.get()
+                assert client.answer().body == b"hello"
+            server.wait_for_output(rf"\(pid {pid}\) is to be replaced: it has answered 5 requests")
+            server.wait_for_output(
+                rf"\(pid {pid}\) ended with exit status 0 after 5 requests in .* s: it has answered 5"
+            )
+            # The connection has gone over to the next worker.
+            client.get()
+            assert client.answer().body == b"hello"
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_long_request_is_no_lack_of_life(tmp_path: Path, threads: str) -> None:
+    gated = """
+    def application(environ, start_response):
+        wait_at_gate()
+        start_response("200 OK", [])
+        return [b"done"]
+    """
+    write_application(tmp_path, WAIT_AT_GATE, gated)
+    options = (*ONE_PROCESS, "--threads", threads, "--heartbeat-timeout", "0.2")
+    with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
+        with RawClient(server.url) as client:
+            client.get()
+            gate.wait_for_arrival()
+            client.sock.settimeout(2)  # many times as long as a worker may be silent
+            with pytest.raises(TimeoutError):
+                client.answer()
+            client.sock.settimeout(30)
+            gate.open()
+            assert client.answer().body == b"done"
+        assert server.stop() == 0
+        assert "is to be replaced" not in server.output()

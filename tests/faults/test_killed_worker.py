@@ -193,3 +193,28 @@ def test_an_application_that_breaks_later_is_tried_again_until_it_starts(tmp_pat
         with RawClient(server.url) as client:
             client.get("/again")
             assert client.answer().body == b"/again"
+
+
+def test_a_death_names_the_request_that_was_running(tmp_path: Path) -> None:
+    deadly = """
+    import os, signal
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/deadly":
+            print("now it comes", flush=True)
+            os.kill(os.getpid(), signal.SIGSEGV)
+        start_response("200 OK", [])
+        return []
+    """
+    write_application(tmp_path, deadly)
+    with CoachmanServe(tmp_path, *ONE_PROCESS) as server:
+        (pid,) = server.ready_workers(1)
+        with RawClient(server.url) as client:
+            for _ in range(2):
+                client.get("/fine")
+                assert client.answer().status == 200
+            client.get("/deadly")
+            assert client.read_to_end() == b""
+        server.wait_for_output(
+            rf"worker 1 \(pid {pid}\) ended with SIGSEGV.* after 2 requests in .* s, "
+            "in GET /deadly.*, and had last printed: now it comes; replacing it"
+        )
