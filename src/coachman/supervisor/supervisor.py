@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -18,7 +17,7 @@ from coachman.supervisor.metrics_server import MetricsServer
 from coachman.supervisor.operations import Operations
 from coachman.supervisor.overview import Overview
 from coachman.supervisor.service_manager import ServiceManager, take_service_environment
-from coachman.supervisor.signals import ACTIONS, Signals
+from coachman.supervisor.signals import Signals
 from coachman.supervisor.strays import Strays
 from coachman.supervisor.undertaker.undertaker import Undertaker
 from coachman.unix.adoption import become_subreaper
@@ -38,9 +37,6 @@ async def serve(config: SupervisorConfig) -> None:
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
         keep_freed_memory()  # of what passes through the log
-        # They wait until somebody heeds them: SIGUSR1 and its like would kill a supervisor that is starting.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ACTIONS)
-        on_end.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
         log = Log(config.log_file, config.log_format, config.log_level)
         on_end.callback(log.close)
         if config.pid_file is not None:
@@ -68,7 +64,6 @@ async def serve(config: SupervisorConfig) -> None:
         on_end.push_async_callback(control.close)
         signals = Signals(operations, log, control.look_after)
         on_end.callback(signals.close)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
         try:
             await _run(operations, overview, log)
