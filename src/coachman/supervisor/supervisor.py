@@ -17,7 +17,7 @@ from coachman.supervisor.metrics_server import MetricsServer
 from coachman.supervisor.operations import Operations
 from coachman.supervisor.overview import Overview
 from coachman.supervisor.service_manager import ServiceManager, take_service_environment
-from coachman.supervisor.signals import Signals
+from coachman.supervisor.signals import Signals, ignore_until_started
 from coachman.supervisor.strays import Strays
 from coachman.supervisor.undertaker.undertaker import Undertaker
 from coachman.unix.adoption import become_subreaper
@@ -33,6 +33,7 @@ async def serve(config: SupervisorConfig) -> None:
     process and no socket file is left when it returns.
     """
     async with AsyncExitStack() as on_end:
+        ignore_until_started()
         service = take_service_environment()
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()

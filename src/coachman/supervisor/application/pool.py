@@ -201,7 +201,7 @@ class Pool:
             member.slot,
             member.generation.number,
             spawned,
-            self._config,
+            member.generation.source.config,
             self._identity,
             self._listeners,
             self._scoreboard,
