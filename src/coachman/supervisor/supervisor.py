@@ -48,7 +48,10 @@ async def serve(config: SupervisorConfig) -> None:
         on_end.callback(manager.close)
         passed = adopt_passed_sockets(service.descriptors, config.applications)
         for each in config.applications:
-            application = Application(each, log, passed=passed.get(each.title, ()), on_change=manager.refresh)
+            about = log if len(config.applications) == 1 else log.about(each.title)
+            application = Application(
+                each, about, passed=passed.get(each.title, ()), on_change=manager.refresh
+            )
             applications.append(application)
             on_end.callback(application.close)
         if config.metrics is not None:
