@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from importlib.metadata import version
 from typing import Any
 
 from msgspec.structs import replace
 
 from coachman.config.model import ApplicationConfig, SpawnMethod
 from coachman.policy.environment import account_environment, application_environment
+from coachman.policy.exhaustion import obstacle
 from coachman.protocol import control
 from coachman.supervisor.durations import duration
 from coachman.supervisor.failures.failure import StartFailed, StartFailure
@@ -19,6 +19,7 @@ from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.preloader_process import PreloaderProcess
 from coachman.supervisor.process.spawner import Account, ControlledSpawn, spawn_interpreter
+from coachman.version import VERSION
 
 
 class WorkerSource:
@@ -143,7 +144,7 @@ class WorkerSource:
                 self.config.location.root, environment=self._environment, account=self._account
             )
         except OSError as error:
-            reason = str(error)
+            reason = obstacle(error)
             if isinstance(error, PermissionError) and self._account.identity is not None:
                 user = self._account.identity.user
                 reason += f"; the user {user!r} has to be allowed into every folder on the way there"
@@ -153,7 +154,7 @@ class WorkerSource:
 def _environment(config: ApplicationConfig, account: Account, generation: int) -> dict[str, str]:
     identity = account.identity
     told = {
-        "VERSION": version("coachman"),
+        "VERSION": VERSION,
         "APP_ROOT": str(config.location.root),
         "ENVIRONMENT": config.environment,
         "GENERATION": str(generation),

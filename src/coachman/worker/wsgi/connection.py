@@ -11,6 +11,7 @@ connection can go to another worker.
 from __future__ import annotations
 
 import socket
+import tempfile
 import traceback
 from collections.abc import Iterable, Iterator
 from math import inf
@@ -266,8 +267,9 @@ class Connection:
         except BadRequest as refusal:
             self._refusal = refusal
         except OSError as error:  # the temporary file of a large body
-            complain(f"cannot keep the request body of {self._describe_peer()}: {error}")
-            self._refusal = BadRequest("507 Insufficient Storage", str(error))
+            where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""
+            reason = f"its body cannot be kept{where}: {error.strerror or error}"
+            self._refusal = BadRequest("507 Insufficient Storage", reason)
         if parser.complete or parser.awaits_continue or self._refusal is not None:
             return True
         self._note_progress()
