@@ -41,6 +41,9 @@ LINGER_SIZE = 16 * 1024 * 1024
 _LINGERING = EPOLLIN | EPOLLRDHUP
 """What is waited for on a connection on which nothing is served any more; told apart by its value."""
 
+_IDLE = Phase.IDLE
+"""Looked up once: members of an enumeration are not cheap to get at."""
+
 _PEER_IS_DONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -134,7 +137,7 @@ class Connection:
     @property
     def needs_application(self) -> bool:
         """True where a complete request waits to be served, or a response to be made."""
-        return self._blocks is not None or self.has_requests
+        return self.has_requests or self._blocks is not None
 
     @property
     def passport(self) -> Passport:
@@ -222,11 +225,16 @@ class Connection:
                 self.take_in_hand(engine.turn_began / 1e9)
                 # What can be served at once is read here, so that threads are left alone with peers that
                 # leave and with beginnings of requests. What was read is bound to this worker.
-                movable = self._parser.between_requests and not events & _PEER_IS_DONE
-                if movable and not engine.pool.has_free_thread():
+                if (
+                    engine.reads_ahead
+                    or engine.pool.has_free_thread()
+                    or not self._parser.between_requests
+                    or events & _PEER_IS_DONE
+                ):
+                    if self._receive():
+                        engine.proceed(self)
+                else:
                     engine.pool.add(self)
-                elif self._receive():
-                    engine.proceed(self)
         elif self._armed == _LINGERING:
             self._discard()
         else:
@@ -338,7 +346,7 @@ class Connection:
                 self._parser.awaits_continue = False
                 out.send(_CONTINUE)
             else:
-                self._phase, self._since = Phase.IDLE, monotonic()
+                self._phase, self._since = _IDLE, monotonic()
                 self._arm(EPOLLIN)
                 if self._engine.draining:
                     self._engine.release()
@@ -469,10 +477,9 @@ class Connection:
         `status`: of what answers the request where the application did not get so far.
         """
         source, self._source, self._blocks = self._source, None, None
-        close = getattr(source, "close", None)
-        if close is not None:
+        if source is not None and hasattr(source, "close"):
             try:
-                close()
+                source.close()
             except BaseException as error:  # the application's own code, as in _serve
                 frames = "".join(traceback.format_exception(_without_own_frames(error)))
                 self._report(f"the application failed in close()\n{frames.rstrip()}")

@@ -26,7 +26,7 @@ from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
 from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
-from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, TAKEN_OVER, THREADS, WAITING
+from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, OLDEST_START, TAKEN_OVER, THREADS, WAITING
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
 from coachman.worker.wsgi.connection import Connection
@@ -56,7 +56,10 @@ EMPTY_SECONDS = 0.0002
 
 
 WRITE_INTERVAL = 10_000_000
-"""Nanoseconds between two writes of the counters while threads are busy; the last to end writes as well."""
+"""Nanoseconds between two writes of the counters while threads are busy; who runs out of work writes too."""
+
+READING_AHEAD = 1_000_000
+"""Nanoseconds that the oldest call may have taken where the loop reads for threads that are busy."""
 
 _DEFAULTS = WorkerConfig()
 
@@ -105,6 +108,9 @@ class Engine:
         """Every open connection, by its descriptor."""
         self.events: Iterator[tuple[int, int]] = iter(())
         """What is left of the events in hand."""
+        self.reads_ahead = False
+        """Whether what comes is read in the loop although all threads are busy: they will be free in no time,
+        and threads that read themselves contend for the interpreter."""
         self.turn_began = 0
         """When they were fetched, in monotonic nanoseconds."""
         self._look_interval = shortest(bounds)
@@ -123,6 +129,7 @@ class Engine:
         self._requests_seen = 0
         self._shown_waiting = 0
         self._written_at = 0
+        self._calls_are_brief = False
         self._full_since = 0.0
         self._empty_until = 0.0
         self._soon: deque[Callable[[], None]] = deque()
@@ -277,8 +284,9 @@ class Engine:
 
     def proceed(self, connection: Connection) -> None:
         """Let `connection` go on, where it may call the application."""
-        if self.pool is not None and connection.needs_application:
-            self.pool.add_begun(connection)
+        pool = self.pool
+        if pool is not None and connection.needs_application:
+            pool.add_begun(connection)
         else:
             connection.pump()
 
@@ -315,6 +323,11 @@ class Engine:
         while self.pool is pool and not self._over():
             found = poll(self._next_timeout())
             self.turn_began = tally.now = time.monotonic_ns()
+            if pool is not None:
+                oldest = tally.cells[OLDEST_START]
+                self.reads_ahead = self._calls_are_brief and (
+                    oldest == 0 or self.turn_began - oldest < READING_AHEAD
+                )
             self.events = iter(found)
             for fd, events in self.events:
                 # A handler may have ended what a later event of the same batch belongs to.
@@ -352,16 +365,17 @@ class Engine:
         now = time.monotonic()
         if now >= agenda.next:
             self._give_up_overdue(now)
-        self._intake.resume_when_due(now)
-        due = [agenda.next]
-        due += [moment for moment in (self._intake.again_at, self._deadline) if moment is not None]
+        moment = agenda.next
+        if self._intake.again_at is not None:
+            self._intake.resume_when_due(now)
+            moment = min(moment, self._intake.again_at or inf)
+        if self._deadline is not None:
+            moment = min(moment, self._deadline)
         if self.pool is not None:
             if self._saturated_since is not None and not self.pool.full:
-                due.append(self._saturated_since + SATURATION_SECONDS)
-            late = self._departures.next_look(self.pool)
-            if late is not None:
-                due.append(late)
-        moment = min(due)
+                moment = min(moment, self._saturated_since + SATURATION_SECONDS)
+            if self.pool.unread:
+                moment = min(moment, self._departures.next_look(self.pool))
         return None if moment == inf else max(0.0, moment - now)
 
     def _give_up_overdue(self, now: float) -> None:
@@ -455,7 +469,7 @@ class Engine:
 
     def _begin_pool(self) -> Pool:
         self.tally = SharedTally(self.tally)
-        self.pool = Pool(self._take_between, self._on_free)
+        self.pool = Pool(self._take_between, self._on_free, self.tally.write)
         return self.pool
 
     def _on_notable_call(self, took: int) -> None:
@@ -508,6 +522,7 @@ class Engine:
         if self.turn_began - self._written_at > WRITE_INTERVAL:
             self._written_at = self.turn_began
             self.tally.write()
+            self._calls_are_brief = self._departures.expects_brief_calls()
         waiting = pool.waiting
         if waiting != self._shown_waiting:
             self._shown_waiting = waiting
@@ -516,6 +531,11 @@ class Engine:
             self._saturated_since = None
             return
         now = self.turn_began / 1e9
+        if self.reads_ahead:
+            self._saturated_since = now
+            if pool.unread:
+                self._departures.look_at_pool(pool, now)
+            return
         requests = self.tally.totals()[0]
         if self._saturated_since is None or (
             # Under a flood of brief requests threads are free all the time, between two looks.

@@ -128,10 +128,16 @@ class Response:
 
     def whole(self, body: bytes) -> bytes:
         """Return head and body in one piece, for a body that is known completely."""
-        _check_bytes(body)
+        if type(body) is not bytes:
+            _check_bytes(body)
         if self.head_sent:
             return self.part(body) + self.end()
-        data = self._head(len(body)) + self._cut(body)
+        size = len(body)
+        head = self._head(size)
+        if self._remaining == size and not self._bodyless:
+            self._remaining = 0  # as nearly always: nothing to cut, and nothing missing
+            return head + body
+        data = head + self._cut(body)
         self._check_complete()
         return data
 
