@@ -476,13 +476,9 @@ class Connection:
 
         `status`: of what answers the request where the application did not get so far.
         """
-        source, self._source, self._blocks = self._source, None, None
-        if source is not None and hasattr(source, "close"):
-            try:
-                source.close()
-            except BaseException as error:  # the application's own code, as in _serve
-                frames = "".join(traceback.format_exception(_without_own_frames(error)))
-                self._report(f"the application failed in close()\n{frames.rstrip()}")
+        if self._source is not None:
+            source, self._source, self._blocks = self._source, None, None
+            self._close_source(source)
         request, self._request = self._request, None
         response, self._response = self._response, None
         if request is not None:
@@ -492,6 +488,15 @@ class Connection:
                 self._engine.tally.end(self, self._started, sent or status)
                 self._started = 0
             request.close()
+
+    def _close_source(self, source: Iterable[bytes]) -> None:
+        close = getattr(source, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException as error:  # the application's own code, as in _serve
+                frames = "".join(traceback.format_exception(_without_own_frames(error)))
+                self._report(f"the application failed in close()\n{frames.rstrip()}")
 
     def _write(self, data: bytes) -> None:
         """What `write()` of PEP 3333 does: when it returns, the data is on its way."""
