@@ -11,7 +11,6 @@ connection can go to another worker.
 from __future__ import annotations
 
 import socket
-import traceback
 from collections.abc import Iterable, Iterator
 from math import inf
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
@@ -23,10 +22,11 @@ from coachman.worker.complaints import complain
 from coachman.worker.handoff import Passport
 from coachman.worker.wsgi.environ import Environ, build_environ, proxied_environ
 from coachman.worker.wsgi.file_wrapper import FileWrapper
-from coachman.worker.wsgi.outbox import ClientGone, Outbox, PendingFile
+from coachman.worker.wsgi.outbox import ClientGone, Outbox, pending_file
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
-from coachman.worker.wsgi.response import Response, date_line
+from coachman.worker.wsgi.response import Response
 from coachman.worker.wsgi.timeouts import Phase, Wait, deadline, overdue
+from coachman.worker.wsgi.wording import error_response, traceback_text
 
 if TYPE_CHECKING:
     from coachman.worker.wsgi.engine import Engine
@@ -405,7 +405,7 @@ class Connection:
                 self._finish(response)
                 return
             self._source = result
-            file = _as_file(result) if type(result) is FileWrapper and not response.head_sent else None
+            file = pending_file(result) if type(result) is FileWrapper and not response.head_sent else None
             if file is None:
                 engine.tally.hold(self, self._started, line)
                 self._blocks = iter(result)
@@ -455,13 +455,12 @@ class Connection:
         assert request is not None
         assert response is not None
         if not isinstance(error, ClientGone):
-            frames = "".join(traceback.format_exception(_without_own_frames(error)))
-            self._report(f"the application failed\n{frames.rstrip()}")
+            self._report(f"the application failed\n{traceback_text(error, __file__)}")
         self._closing = True
         self._end_request("500 Internal Server Error")
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
-        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
+        self._out.send(error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
 
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
@@ -469,7 +468,7 @@ class Connection:
         self._linger_left = LINGER_SIZE
         self._engine.tally.answered(refusal.status)
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
-        self._out.send(_error_response(refusal.status))
+        self._out.send(error_response(refusal.status))
 
     def _end_request(self, status: str = "") -> None:
         """Close what the application returned and the request's body, on every path exactly once.
@@ -495,8 +494,7 @@ class Connection:
             try:
                 close()
             except BaseException as error:  # the application's own code, as in _serve
-                frames = "".join(traceback.format_exception(_without_own_frames(error)))
-                self._report(f"the application failed in close()\n{frames.rstrip()}")
+                self._report(f"the application failed in close()\n{traceback_text(error, __file__)}")
 
     def _write(self, data: bytes) -> None:
         """What `write()` of PEP 3333 does: when it returns, the data is on its way."""
@@ -538,28 +536,3 @@ class Connection:
         if request is not None:
             subject = f"{request.method} {request.target} from {self._describe_peer()}: "
         complain(subject + what)
-
-
-def _as_file(wrapper: FileWrapper) -> PendingFile | None:
-    """Return what the kernel can send by itself; None where the file has to be read block by block."""
-    part = wrapper.part()
-    try:
-        return None if part is None else PendingFile(part)
-    except OSError:  # out of descriptors
-        return None
-
-
-def _without_own_frames(error: BaseException) -> BaseException:
-    """Drop the engine's frame from the top of the traceback: what is left is the application's own."""
-    while error.__traceback__ is not None and error.__traceback__.tb_frame.f_code.co_filename == __file__:
-        error.__traceback__ = error.__traceback__.tb_next
-    return error
-
-
-def _error_response(status: str, *, head_only: bool = False) -> bytes:
-    body = f"{status}\n".encode()
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-        f"{date_line()}Connection: close\r\n\r\n"
-    )
-    return head.encode() + (b"" if head_only else body)

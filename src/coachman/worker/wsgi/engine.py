@@ -132,7 +132,8 @@ class Engine(Loop):
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's; before the first connection."""
         # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+        from coachman.worker.wsgi.request_ids import with_request_ids
+        from coachman.worker.wsgi.serviced import ServicedConnection
 
         self.services = services
         self._arrivals.connection_type = ServicedConnection
