@@ -58,7 +58,7 @@ def running(server: Server, environment: Mapping[str, str]) -> Iterator[str]:
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            if match := re.search(r"(?:istening at:?|running on) (http://[\w.:]+)", line):
+            if match := re.search(r"(?:istening at:?|running on|ccessible via:) (http://[\w.:]+)", line):
                 break
         else:
             raise SystemExit(f"{server.name} did not start: {' '.join(map(str, server.command))}")
@@ -87,12 +87,14 @@ def await_answer(url: str) -> None:
             time.sleep(0.05)
 
 
-def measure(url: str, *, connections: int, seconds: int) -> Measurement:
-    """Put load on `url` from the other core for so many seconds."""
+def measure(url: str, *, connections: int, seconds: int, script: Path | None = None) -> Measurement:
+    """Put load on `url` from the other core for so many seconds; `script` is one of wrk's, in Lua."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("wrk is not installed; on Debian and Ubuntu: apt-get install wrk")
     command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
+    if script is not None:
+        command[1:1] = ["-s", str(script)]
     done = subprocess.run(
         ["taskset", "-c", str(LOAD_CORE), *command],
         capture_output=True,

@@ -33,17 +33,31 @@ class Location:
         return f"{self.file or self.module}:{self.attribute}"
 
 
+def current_folder() -> str:
+    """Return the working directory by the name that the shell knows it by, symbolic links included.
+
+    A link that is turned to the next release after each deployment is to be followed again then.
+    """
+    physical = os.getcwd()
+    logical = os.environ.get("PWD", "")
+    try:
+        return logical if os.path.isabs(logical) and os.path.samefile(logical, physical) else physical
+    except OSError:
+        return physical
+
+
 def find_location(text: str, folder: str) -> Location:
     """Read ``module:attribute``, a file or a folder, relative to `folder`.
 
-    Nothing is imported: whether the module exists is found out by the process that loads it. Raises
-    `ConfigurationError` where `text` is a path at which there is nothing to start.
+    Symbolic links in the names of folders are left for whoever starts the application to follow. Nothing is
+    imported: whether the module exists is found out by the process that loads it. Raises `ConfigurationError`
+    where `text` is a path at which there is nothing to start.
     """
     path = os.path.join(folder, text)
     if "\n" in path:
         raise ConfigurationError(f"{path!r} has a line break in it, for which the start protocol has no room")
     if os.path.isdir(path):
-        root = os.path.realpath(path)
+        root = os.path.abspath(path)
         for name in STARTUP_FILES:
             if os.path.isfile(os.path.join(path, name)):
                 return Location(root, file=os.path.join(root, name))
@@ -57,10 +71,11 @@ def find_location(text: str, folder: str) -> Location:
         file = os.path.join(folder, source)
         if not os.path.isfile(file):
             raise ConfigurationError(f"there is no file {file}")
-        file = os.path.realpath(file)
+        # As `python FILE` does; the folders on the way stay as they are named.
+        file = os.path.realpath(file) if os.path.islink(file) else os.path.abspath(file)
         return Location(os.path.dirname(file), file=file, attribute=attribute)
     if not all(part.isidentifier() for part in source.split(".")):
         raise ConfigurationError(
             f"{text!r} is neither a folder, nor a file, nor of the form module:attribute"
         )
-    return Location(os.path.realpath(folder), module=source, attribute=attribute)
+    return Location(os.path.abspath(folder), module=source, attribute=attribute)

@@ -47,6 +47,13 @@ def test_a_line_says_who_asked_for_what_and_how_it_went(tmp_path: Path, threads:
         )
 
 
+def test_a_large_response_is_counted_whole(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO.replace('b"hello"', 'b"x" * 3_000_000'))
+    with CoachmanServe(".", *ONE_PROCESS, "--access-log", "common", folder=tmp_path) as server:
+        assert len(ask(server.url, "/large").body) == 3_000_000
+        server.wait_for_output(r'"GET /large HTTP/1\.1" 200 3000000 ')
+
+
 def test_json_lines_are_objects_in_a_json_log(tmp_path: Path) -> None:
     write_application(tmp_path, HELLO)
     options = ("--access-log", "json", "--log-format", "json")

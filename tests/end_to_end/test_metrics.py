@@ -127,3 +127,25 @@ def test_replacements_and_starts_are_counted(tmp_path: Path) -> None:
         assert metrics.value("coachman_last_restart_succeeded") == 1
         assert metrics.value("coachman_last_restart_time_seconds") == pytest.approx(time.time(), abs=60)
         assert metrics.get("/readyz").status_code == 200
+
+
+def test_counts_survive_the_workers(tmp_path: Path, gate: Gate) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *METRICS, environment=gate.environment) as server:
+        [pid] = server.ready_workers(1)
+        metrics = MetricsClient(server)
+        with httpx.Client(base_url=server.url, trust_env=False) as client:
+            for status in (200, 201, 302, 404, 500):
+                client.get(f"/{status}")
+        os.kill(pid, signal.SIGKILL)
+        server.wait_for_output(rf"worker 1 \(pid (?!{pid})\d+\) is ready")
+        httpx.get(f"{server.url}/200", trust_env=False)
+
+        def counted(status: str) -> float:
+            return metrics.value("coachman_requests_total", status=status)
+
+        assert [counted(status) for status in ("2xx", "3xx", "4xx", "5xx")] == [3, 1, 1, 1]
+        assert metrics.value("coachman_request_duration_seconds_count") == 6
+        assert metrics.value("coachman_connections_accepted_total") == 2
+        assert metrics.value("coachman_worker_start_seconds_count") == 2
+        assert metrics.total("coachman_worker_replacements_total") == 1

@@ -21,7 +21,9 @@ from .raw_client import RawClient
 def broken_after_its_start(folder: Path, *options: str) -> Iterator[CoachmanServe]:
     """Serve an application whose only worker was killed and cannot be replaced."""
     write_application(folder, HELLO)
-    with CoachmanServe(folder, *ONE_PROCESS, "--spawn-method", "direct", *options) as server:
+    # Otherwise the log would not name every attempt.
+    debugging = ("--log-level", "debug")
+    with CoachmanServe(folder, *ONE_PROCESS, "--spawn-method", "direct", *debugging, *options) as server:
         assert server.url
         (pid,) = server.ready_workers(1)
         write_application(folder, "raise RuntimeError('half deployed')")

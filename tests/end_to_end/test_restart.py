@@ -183,6 +183,26 @@ def test_touching_the_restart_file_restarts_wherever_it_comes_from(tmp_path: Pat
         assert server.stop() == 0
 
 
+@pytest.mark.parametrize("where", ["named", "current"])
+def test_a_link_that_is_turned_to_the_next_release_is_followed_anew(tmp_path: Path, where: str) -> None:
+    link, next_link = tmp_path / "current", tmp_path / "next"
+    for release in ("one", "two"):
+        (tmp_path / release / "tmp").mkdir(parents=True)
+        write_version(tmp_path / release, release)
+    link.symlink_to("one")
+    folder, arguments = (None, [link]) if where == "named" else (link, [])
+    # PWD is what a shell sets; the process itself only knows the folder behind the link.
+    with CoachmanServe(
+        *arguments, "--bind", "127.0.0.1:0", *ONE_PROCESS, folder=folder, environment={"PWD": str(link)}
+    ) as server:
+        assert version(server) == "one"
+        next_link.symlink_to("two")
+        next_link.rename(link)
+        (link / "tmp" / "restart.txt").touch()
+        server.wait_for_output("the restart is done")
+        assert version(server) == "two"
+
+
 def test_another_file_can_be_the_one_to_touch_or_none(tmp_path: Path) -> None:
     write_version(tmp_path, "one")
     with CoachmanServe(tmp_path, *ONE_PROCESS, "--restart-file", "deployed") as server:

@@ -222,7 +222,7 @@ def test_workers_of_another_user_are_no_exception(method: str) -> None:
     try:
         subprocess.run([sys.executable, "-c", ""], user="nobody", cwd="/", check=True)
     except PermissionError:
-        pytest.skip("nobody may not run this interpreter")
+        pytest.skip(f"the user nobody may not run {sys.executable}: install Python where everybody may")
     with tempfile.TemporaryDirectory() as name, ExitStack() as on_end:
         folder = Path(name)  # not pytest's, into which nobody else is let
         folder.chmod(0o755)

@@ -258,7 +258,7 @@ def test_stacks_are_told_of_all_workers_or_of_one(tmp_path: Path) -> None:
         async with application(tmp_path) as served:
             await served.start()
             (pid,) = served.pids() or {0}
-            assert "poll" in (await served.dump())[pid]
+            assert "main_loop" in (await served.dump())[pid]
             assert list(await served.dump(pid)) == [pid]
             with pytest.raises(LookupError):
                 await served.dump(1)

@@ -102,6 +102,25 @@ def test_lines_and_notes_are_appended_to_a_file_in_order(tmp_path: Path) -> None
     )
 
 
+def test_notes_about_one_application_begin_with_its_name(pipe: Pipe) -> None:
+    async def use() -> None:
+        log = Log(None, fd=pipe.write_end)
+        shop = log.about("shop")
+        log.note("of all")
+        shop.note("of one")
+        shop.write(SOURCE, "stdout", b"printed\n")
+        assert log.lines == shop.lines == 3
+        log.close()
+
+    asyncio.run(use())
+    own = os.getpid()
+    assert pipe.read_all().decode().splitlines() == [
+        f"Supervisor {own}: of all",
+        f"Supervisor {own}: shop: of one",
+        "App 4711 stdout: printed",
+    ]
+
+
 def test_a_raw_log_leaves_notes_to_standard_error(pipe: Pipe, capfd: pytest.CaptureFixture[str]) -> None:
     async def main() -> None:
         log = Log(None, LogFormat.RAW, fd=pipe.write_end)

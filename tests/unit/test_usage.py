@@ -93,6 +93,21 @@ def test_what_is_old_is_measured_again(measured: list[int], monkeypatch: pytest.
     assert len(measured) == 2 * len(MEMORY)
 
 
+def test_without_a_thread_what_is_known_has_to_do(
+    measured: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def talk(meter: UsageMeter) -> None:
+        with monkeypatch.context() as exhausted:
+            exhausted.setattr(threading.Thread, "start", start)
+            assert (await meter.with_usage(status())).memory is None
+        assert (await meter.with_usage(status())).memory == 7
+
+    run(talk)
+
+
 def test_a_process_that_hangs_in_the_kernel_holds_up_nobody(
     measured: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from coachman.config.model import WorkerConfig
+from coachman.worker.wsgi.connection import LARGE_BODY
 from coachman.worker.wsgi.engine import Engine
 
 from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
@@ -60,6 +61,24 @@ def test_continue_comes_when_it_is_waited_for(threads: int) -> None:
         assert receive_exactly(client, len(interim)) == interim
         client.sendall(b"abc")
         assert receive_response(client)[1] == b"/p abc"
+
+
+@pytest.mark.parametrize("size", [LARGE_BODY, LARGE_BODY + 1, 5_000_000])
+def test_responses_of_any_size_stay_apart(threads: int, size: int) -> None:
+    def application(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [environ["PATH_INFO"].encode().ljust(size, b"x")]
+
+    with served(application, threads) as connect:
+        client = connect()
+        requests = [b"GET /1", b"HEAD /2", b"GET /3"]
+        client.sendall(b"".join(request + b" HTTP/1.1\r\nHost: x\r\n\r\n" for request in requests))
+        assert receive_response(client)[1] == b"/1".ljust(size, b"x")
+        head = receive_exactly(client, 1)
+        while not head.endswith(b"\r\n\r\n"):
+            head += receive_exactly(client, 1)
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n"), "and nothing of a body came before or behind it"
+        assert receive_response(client)[1] == b"/3".ljust(size, b"x")
 
 
 def test_a_slow_reader_gets_a_long_response_whole_and_others_go_on(threads: int) -> None:

@@ -12,6 +12,7 @@ import click
 from coachman.cli.options import values_given, with_options
 from coachman.config.loading import Given, Loaded, load
 from coachman.config.settings import APPLICATION_SETTINGS, SUPERVISOR_SETTINGS
+from coachman.location import current_folder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -44,7 +45,7 @@ def loaded_from(
 ) -> Loaded:
     """Return the configuration; say on standard error what looks like a mistake in the environment."""
     options = values_given((*APPLICATION_SETTINGS, *SUPERVISOR_SETTINGS), given)
-    folder = Path.cwd()
+    folder = Path(current_folder())
     file = None if config_file is None else folder / config_file
     loaded = load(Given(options, application, file, environment, folder))
     for note in loaded.notes:

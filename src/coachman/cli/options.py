@@ -12,6 +12,7 @@ import click
 from coachman.config.building import default_of
 from coachman.config.setting import Setting
 from coachman.errors import ConfigurationError
+from coachman.location import current_folder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,7 +51,7 @@ def _option(setting: Setting) -> Callable[[Command], Command]:
         if raw is None or raw == ():
             return None
         try:
-            return setting.parse(raw, Path.cwd())
+            return setting.parse(raw, Path(current_folder()))
         except ConfigurationError as error:
             raise click.BadParameter(str(error)) from None
 

@@ -15,6 +15,7 @@ from coachman.cli.loading import loaded_from
 from coachman.cli.serve import serve
 from coachman.cli.unit_text import Service, service_unit, socket_unit
 from coachman.config.settings import APPLICATION_SETTINGS, SUPERVISOR_SETTINGS
+from coachman.location import current_folder
 
 RUNTIME_FOLDER = "--runtime-folder"
 VARIABLES = ("COACHMAN_CONFIG", *(each.variable for each in (*APPLICATION_SETTINGS, *SUPERVISOR_SETTINGS)))
@@ -51,7 +52,7 @@ def systemd_unit(
     service = Service(
         config=config,
         command=(str(_program()), "serve", *arguments),
-        folder=Path.cwd(),
+        folder=Path(current_folder()),
         interpreter=[Path(sys.prefix), Path(os.path.realpath(sys.executable))],
         variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
         user=user,

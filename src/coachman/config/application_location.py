@@ -26,6 +26,12 @@ class ApplicationLocation(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return f"{self.file or self.module}:{self.attribute}"
 
+    def followed(self) -> ApplicationLocation:
+        """Return where it is at this moment, past all symbolic links on the way to its root folder."""
+        root = self.root.resolve()
+        file = None if self.file is None else root / self.file.relative_to(self.root)
+        return msgspec.structs.replace(self, root=root, file=file)
+
 
 def locate_application(text: str, folder: Path) -> ApplicationLocation:
     """Read ``module:attribute``, a file or a folder, relative to `folder`.

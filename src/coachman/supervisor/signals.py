@@ -39,6 +39,22 @@ ACTIONS: Final[Mapping[signal.Signals, Act]] = {
 changes its size: it is left to its default, which is nothing. SIGCHLD belongs to `Strays`."""
 
 
+WITH_THE_START: Final = (
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+"""Those that ask for nothing that a supervisor which only begins would not do anyway."""
+
+
+def ignore_until_started() -> None:
+    """Let no signal that is meant for a serving supervisor end one that is about to serve."""
+    for number in WITH_THE_START:
+        signal.signal(number, signal.SIG_IGN)
+
+
 class Signals:
     """Does what each signal asks for, until it is closed; `after_each` is called behind every one."""
 

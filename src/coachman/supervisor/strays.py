@@ -40,7 +40,7 @@ class Strays:
         """Reap the strays that have ended."""
         known = self._known()
         if known is not None:
-            for pid in children() - known:
+            for pid in self._children() - known:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
 
@@ -48,7 +48,7 @@ class Strays:
         """Kill and reap every stray."""
         ended: set[int] = set()
         for _ in range(ROUNDS):
-            strays = children() - (self._known() or set())
+            strays = self._children() - (self._known() or set())
             if not strays:
                 break
             for pid in strays:
@@ -62,3 +62,11 @@ class Strays:
         if ended:
             pids = ", ".join(map(str, sorted(ended)))
             self._log.note(f"ended what the application had left behind: {pids}")
+
+    def _children(self) -> set[int]:
+        try:
+            return children()
+        except OSError as error:
+            # No descriptor to look with. Whoever is overlooked is found the next time that a child ends.
+            self._log.debug(f"cannot look for what applications have left behind: {error}")
+            return set()

@@ -17,7 +17,7 @@ from coachman.supervisor.metrics_server import MetricsServer
 from coachman.supervisor.operations import Operations
 from coachman.supervisor.overview import Overview
 from coachman.supervisor.service_manager import ServiceManager, take_service_environment
-from coachman.supervisor.signals import Signals
+from coachman.supervisor.signals import Signals, ignore_until_started
 from coachman.supervisor.strays import Strays
 from coachman.supervisor.undertaker.undertaker import Undertaker
 from coachman.unix.adoption import become_subreaper
@@ -33,6 +33,7 @@ async def serve(config: SupervisorConfig) -> None:
     process and no socket file is left when it returns.
     """
     async with AsyncExitStack() as on_end:
+        ignore_until_started()
         service = take_service_environment()
         # Workers that the preloader forks are to be children of this process, as is what they leave behind.
         become_subreaper()
@@ -47,7 +48,10 @@ async def serve(config: SupervisorConfig) -> None:
         on_end.callback(manager.close)
         passed = adopt_passed_sockets(service.descriptors, config.applications)
         for each in config.applications:
-            application = Application(each, log, passed=passed.get(each.title, ()), on_change=manager.refresh)
+            about = log if len(config.applications) == 1 else log.about(each.title)
+            application = Application(
+                each, about, passed=passed.get(each.title, ()), on_change=manager.refresh
+            )
             applications.append(application)
             on_end.callback(application.close)
         if config.metrics is not None:

@@ -61,9 +61,15 @@ class UsageMeter:
             return self._last
         if self._running is None:
             loop = asyncio.get_running_loop()
-            self._running = loop.create_future()
             # A daemon: one that a process holds up in the kernel must not keep the supervisor from ending.
-            threading.Thread(target=self._measure, args=(list(pids), loop), name="usage", daemon=True).start()
+            measuring = threading.Thread(
+                target=self._measure, args=(list(pids), loop), name="usage", daemon=True
+            )
+            try:
+                measuring.start()
+            except RuntimeError:  # no thread to be had: what was measured last has to do
+                return self._last
+            self._running = loop.create_future()
         await asyncio.wait([self._running], timeout=PATIENCE_SECONDS)
         return self._last
 

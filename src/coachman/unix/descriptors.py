@@ -83,6 +83,18 @@ def retire(numbers: Iterable[int], keep: Collection[int], placeholder: int) -> N
     os.close(placeholder)
 
 
+def require_free(count: int) -> None:
+    """Raise OSError (EMFILE, ENFILE) unless this process can open `count` more descriptors at this moment."""
+    opened: list[int] = []
+    try:
+        opened.append(open_placeholder())
+        while len(opened) < count:
+            opened.append(os.dup(opened[0]))
+    finally:
+        for number in opened:
+            os.close(number)
+
+
 def standard_streams() -> set[int]:
     """Return 0, 1, 2 and whatever `sys.stdin`, `sys.stdout` and `sys.stderr` are on at this moment."""
     numbers = set(STANDARD)

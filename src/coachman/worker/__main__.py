@@ -14,6 +14,7 @@ import msgspec
 
 from coachman import hooks
 from coachman.config.model import WorkerConfig
+from coachman.errors import RemoteProtocolError
 from coachman.protocol import control
 from coachman.protocol.journey import Step
 from coachman.protocol.stdio import AdvertisedSocket
@@ -21,6 +22,7 @@ from coachman.unix.channel import MessageChannel
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import load_application, load_functions
+from coachman.worker.complaints import complain
 from coachman.worker.engines import EngineMaker, engine_maker
 from coachman.worker.inspector import Inspector
 from coachman.worker.interface import ASGI, AUTO, find_interface
@@ -84,7 +86,11 @@ def main() -> int:
     stage.stacks.close()
     leftovers = find_leftovers(loaded.origins, own_fds={stage.control.fileno()})
     preloader = Preloader(leftovers, lambda: stage.wrapper.ready([]))
-    preloader.start_synchronously(stage.control)
+    try:
+        preloader.start_synchronously(stage.control)
+    except RemoteProtocolError as error:  # no descriptor left for those of the next worker, say
+        complain(f"the preloader ends: {error}")
+        return 1
     place = preloader.place
     if place is None:
         return 0

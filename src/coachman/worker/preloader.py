@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
+import signal
 import socket
 import traceback
 from collections.abc import Callable, Iterable
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from coachman import hooks
+from coachman.policy.exhaustion import obstacle
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.standard_descriptors import keep_standard_descriptors
@@ -73,10 +76,14 @@ class Preloader(AbstractServer):
                 hooks.run_before_fork()
                 keep_standard_descriptors()
                 flush_streams()  # or both processes would write what is buffered
-                forked = _fork_twice()
-            except Exception as error:  # the application's hook, or no process to be had
+            except Exception as error:  # the application's hook
                 traceback.print_exc()
                 self.send_to_client(control.FAILED, f"{type(error).__name__}: {error}")
+                return
+            try:
+                forked = _fork_twice()
+            except OSError as error:  # no process or no descriptor to be had
+                self.send_to_client(control.FAILED, obstacle(error))
                 return
             if forked == "worker":
                 received.pop_all()
@@ -102,6 +109,7 @@ def _fork_twice() -> tuple[int, int] | Literal["worker"]:
         between = os.fork()
         if between == 0:
             # In the process between: nothing of what the preloader would do on its way out may happen here.
+            pid = 0
             try:
                 os.setsid()
                 pid = os.fork()
@@ -110,8 +118,11 @@ def _fork_twice() -> tuple[int, int] | Literal["worker"]:
                     os.setpgid(pid, pid)
                     socket.send_fds(theirs, [str(pid).encode()], [os.pidfd_open(pid)])
             except BaseException as error:
+                if pid:
+                    os.kill(pid, signal.SIGKILL)  # nobody would ever hear of it
+                said = obstacle(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
                 with suppress(OSError):
-                    theirs.send(f"{type(error).__name__}: {error}".encode())
+                    theirs.send(said.encode())
                 os._exit(1)
             if pid:
                 os._exit(0)
@@ -120,5 +131,7 @@ def _fork_twice() -> tuple[int, int] | Literal["worker"]:
         report, fds, _, _ = socket.recv_fds(ours, REPORT_SIZE, 1)
         os.waitpid(between, 0)  # when it is gone, the worker has its new parent
     if not fds:
-        raise OSError(f"the worker could not be forked: {report.decode(errors='replace') or 'no report'}")
+        # A pid without its descriptor: this process had none left for it.
+        lost = OSError(errno.EMFILE, os.strerror(errno.EMFILE)) if report.isdigit() else None
+        raise lost or OSError(report.decode(errors="replace") or "it ended without a word")
     return int(report), fds[0]

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 from coachman.policy.generation import GenerationEvent, GenerationState, next_generation_state
+from coachman.policy.repetition import Repetition
 from coachman.protocol.status import RestartStatus
 from coachman.supervisor.application.worker_source import WorkerSource
 from coachman.supervisor.failures.failure import StartFailure
@@ -26,6 +27,8 @@ class Generation:
         """Why the last start of its first worker failed; None once that is ready."""
         self.failures = 0
         """How often in a row its first worker could not be started."""
+        self.repetition = Repetition()
+        """Of these failures, in the log."""
         self.waits = False
         """Whether its first worker is not to be started yet."""
         self.tried: asyncio.Future[None] = loop.create_future()

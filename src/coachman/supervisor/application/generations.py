@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import restart_delay
 from coachman.policy.generation import GenerationEvent, GenerationState
 from coachman.policy.lifecycle import State
+from coachman.policy.repetition import times_more
 from coachman.supervisor.application.background import Background
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.member import Member
@@ -102,7 +104,10 @@ class Generations:
             generation.waits = True
             delay = restart_delay(generation.failures + 1)
             self._retry = asyncio.get_running_loop().call_later(delay, self._try_again, generation)
-            self._log.note(f"{self._config.title} is tried again in {duration(delay)}: {why}")
+            unsaid = generation.repetition.kept_quiet((failure.kind, failure.reason), time.monotonic())
+            if unsaid is not None:
+                again = f"{self._config.title} is tried again in {duration(delay)}{times_more(unsaid)}"
+                self._log.note(f"{again}: {why}")
             if not generation.tried.done():
                 generation.tried.set_result(None)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,6 +12,7 @@ from coachman.policy.backoff import failures_after_death
 from coachman.policy.death import explain
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import Excess
+from coachman.policy.repetition import Repetition, times_more
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
 from coachman.supervisor.application.background import Background
 from coachman.supervisor.application.generations import Generations
@@ -68,6 +70,7 @@ class Pool:
         self._members: dict[int, Member] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._rests = Rests(self.reconcile)
+        self._repetition = Repetition()
         self._background = Background()
         self._stopping = False
 
@@ -198,7 +201,7 @@ class Pool:
             member.slot,
             member.generation.number,
             spawned,
-            self._config,
+            member.generation.source.config,
             self._identity,
             self._listeners,
             self._scoreboard,
@@ -210,9 +213,11 @@ class Pool:
         worker.on_timed_out = partial(self._note_timed_out, member)
         try:
             await worker.start(self._config.start_timeout)
-        except BaseException:
+        except BaseException as error:
             worker.kill()
             await asyncio.shield(worker.ended())
+            if isinstance(error, OSError):  # there is none for what has to be sent to it
+                raise StartFailed(StartFailure.not_executed(error)) from error
             raise
         member.generation.source.tell_interface(worker)
 
@@ -221,6 +226,7 @@ class Pool:
         took = member.start_took
         self.history.note_start(took)
         self._log.note(f"worker {member.slot} (pid {member.process.pid}) is ready after {duration(took)}")
+        self._repetition.over()
         if self.generations.note_ready(member.generation):
             # Earlier failures say nothing about this code.
             self._rests.forget()
@@ -233,7 +239,12 @@ class Pool:
             self.generations.note_failed(member.generation, failure)
             return
         again = soon(self._rests.begin(member.slot, self._rests.failures(member.slot) + 1))
-        self._log.note(f"worker {member.slot} could not be started, trying again{again}: {failure}")
+        unsaid = self._repetition.kept_quiet((failure.kind, failure.reason), time.monotonic())
+        text = f"worker {member.slot} could not be started, trying again{again}"
+        if unsaid is None:
+            self._log.debug(f"{text}: {failure.headline}")
+        else:
+            self._log.note(f"{text}{times_more(unsaid)}: {failure}")
 
     def _note_timed_out(self, member: Member, _seconds: float, line: str) -> None:
         """Take in that the worker gave up a request, of which a thread may never come back."""

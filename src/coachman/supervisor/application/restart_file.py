@@ -22,6 +22,8 @@ class RestartFile:
         file = Path(root, path)
         if root not in file.parents:
             root = file.parent
+        if root.is_symlink():
+            root = root.parent  # where it is turned to another folder
         try:
             self._file = WatchedFile(root, file)
         except OSError as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine
-from importlib.metadata import version
 from typing import Any
+
+from msgspec.structs import replace
 
 from coachman.config.model import ApplicationConfig, SpawnMethod
 from coachman.policy.environment import account_environment, application_environment
+from coachman.policy.exhaustion import obstacle
 from coachman.protocol import control
 from coachman.supervisor.durations import duration
 from coachman.supervisor.failures.failure import StartFailed, StartFailure
@@ -17,6 +19,7 @@ from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.preloader_process import PreloaderProcess
 from coachman.supervisor.process.spawner import Account, ControlledSpawn, spawn_interpreter
+from coachman.version import VERSION
 
 
 class WorkerSource:
@@ -26,7 +29,9 @@ class WorkerSource:
     """
 
     def __init__(self, config: ApplicationConfig, account: Account, generation: int, log: Log) -> None:
-        self._config = config
+        # A link to the code may lead elsewhere by the next generation; all of this one is to have the same.
+        self.config = config = replace(config, name=config.title, location=config.location.followed())
+        """The application's, with the folders in which this source finds it."""
         self._account = account
         self._environment = _environment(config, account, generation)
         self._generation = generation
@@ -66,7 +71,7 @@ class WorkerSource:
         if process.interface is not None and not self._told_interface:
             self._told_interface = True
             name, reason = process.interface
-            self._log.note(f"{self._config.title} is served as {name.upper()}: {reason}")
+            self._log.note(f"{self.config.title} is served as {name.upper()}: {reason}")
 
     async def stop(self) -> None:
         """Stop the preloader, if there is one, and wait until all have ended."""
@@ -79,12 +84,12 @@ class WorkerSource:
     async def _start_preloader(self) -> PreloaderProcess | None:
         """Start it; return None, and never try again, where what was left alive forbids forking."""
         preloader = PreloaderProcess(
-            self._generation, self._execute(), self._config, self._account.identity, self._log
+            self._generation, self._execute(), self.config, self._account.identity, self._log
         )
         self._preloaders[preloader.pid] = preloader
         self._in_background(self._see_to_its_end(preloader))
         try:
-            await preloader.start(self._config.start_timeout)
+            await preloader.start(self.config.start_timeout)
         except BaseException:
             preloader.kill()
             raise
@@ -92,7 +97,7 @@ class WorkerSource:
         for _, what in preloader.leftovers:
             self._log.note(f"loading the application left alive: {what}")
         threads = any(kind == control.THREAD for kind, _ in preloader.leftovers)
-        if threads and self._config.spawn_method is SpawnMethod.AUTO:
+        if threads and self.config.spawn_method is SpawnMethod.AUTO:
             self._log.note("a fork does not take threads along: every worker loads the application by itself")
             self._direct = True
             self._in_background(preloader.stop())
@@ -114,7 +119,7 @@ class WorkerSource:
         """Stop the preloader once it has had nothing to do for the configured time."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
-        seconds = self._config.max_preloader_idle_time
+        seconds = self.config.max_preloader_idle_time
         if seconds > 0:
             self._idle_timer = asyncio.get_running_loop().call_later(seconds, self._rest)
 
@@ -136,10 +141,10 @@ class WorkerSource:
     def _execute(self) -> ControlledSpawn:
         try:
             return spawn_interpreter(
-                self._config.location.root, environment=self._environment, account=self._account
+                self.config.location.root, environment=self._environment, account=self._account
             )
         except OSError as error:
-            reason = str(error)
+            reason = obstacle(error)
             if isinstance(error, PermissionError) and self._account.identity is not None:
                 user = self._account.identity.user
                 reason += f"; the user {user!r} has to be allowed into every folder on the way there"
@@ -149,7 +154,7 @@ class WorkerSource:
 def _environment(config: ApplicationConfig, account: Account, generation: int) -> dict[str, str]:
     identity = account.identity
     told = {
-        "VERSION": version("coachman"),
+        "VERSION": VERSION,
         "APP_ROOT": str(config.location.root),
         "ENVIRONMENT": config.environment,
         "GENERATION": str(generation),

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from coachman.errors import ConfigurationError
+from coachman.policy.exhaustion import obstacle
+from coachman.policy.repetition import Repetition
 from coachman.supervisor.control.client import Client
 from coachman.supervisor.control.requests import Requests
 from coachman.supervisor.log.log import Log
@@ -48,6 +50,7 @@ class ControlServer:
         self._socket: socket.socket | None = None
         self._identity: tuple[int, int] | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._repetition = Repetition()
         try:
             self._listen()
         except (ConfigurationError, OSError) as error:
@@ -114,7 +117,8 @@ class ControlServer:
             return
         except OSError as error:
             # Without a descriptor to be had the connection stays, and with it the event: not in a circle.
-            self._log.note(f"cannot accept on the control socket: {error.strerror}")
+            if self._repetition.kept_quiet(error.errno, self._loop.time()) is not None:
+                self._log.note(f"cannot accept on the control socket: {obstacle(error)}")
             self._loop.remove_reader(self._socket)
             self._pause = self._loop.call_later(
                 PAUSE_SECONDS, self._loop.add_reader, self._socket, self._accept

@@ -9,6 +9,7 @@ from enum import Enum, auto
 from typing import Self
 
 from coachman.errors import ApplicationError
+from coachman.policy.exhaustion import obstacle
 from coachman.protocol.application_report import ApplicationReport
 from coachman.protocol.journey import Journey, Step
 from coachman.supervisor.failures.printed import PrintedLine
@@ -72,7 +73,7 @@ class StartFailure:
                 kind = FailureKind.NOT_EXECUTABLE
             case _:
                 kind = FailureKind.NOT_EXECUTED
-        return cls(kind, None, reason or str(error))
+        return cls(kind, None, reason or obstacle(error))
 
     @property
     def headline(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -39,6 +40,11 @@ class _Reopen:
     """From here on, the file that has the path now."""
 
 
+@dataclass(slots=True)
+class _Count:
+    lines: int = 0
+
+
 _Item: TypeAlias = _Lines | _Note | _Reopen
 
 
@@ -70,8 +76,20 @@ class Log:
         self._refused = Unwritten()
         self.recent = Recent[_Item]()
         """What was written last, before it is formatted; `text` does that."""
-        self.lines = 0
+        self._counted = _Count()
+        self._about = ""
+        """What notes begin with."""
+
+    def about(self, name: str) -> Log:
+        """Return the same log for notes about `name`, with which they begin; `close` is not for it."""
+        log = copy(self)
+        log._about = f"{name}: "
+        return log
+
+    @property
+    def lines(self) -> int:
         """Lines that there have been, of applications and of the supervisor."""
+        return self._counted.lines
 
     @property
     def waiting(self) -> int:
@@ -91,6 +109,7 @@ class Log:
 
     def note(self, text: str) -> None:
         """Write what the supervisor itself has to say: to standard error where the format has no notes."""
+        text = self._about + text
         note, block = _Note(text, time.time_ns()), encode_note(text) + b"\n"
         self.recent.add(None, note, block)
         if self._format.has_notes:
@@ -138,7 +157,9 @@ class Log:
         self._errors.close(CLOSING_SECONDS)
 
     def _queue(self, item: _Item, block: bytes) -> None:
-        self.lines += block.count(b"\n")  # 20 ns a line; what the format adds or takes away is not counted
+        self._counted.lines += block.count(
+            b"\n"
+        )  # 20 ns a line; what the format adds or takes away is not counted
         if not self._say_what_was_refused():
             self._refused.keep(block, 0)
             return

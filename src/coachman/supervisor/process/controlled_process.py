@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 
-from coachman.errors import ChannelError
+from coachman.errors import ChannelError, MessageCut, RemoteProtocolError
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
 from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT
@@ -56,31 +55,42 @@ class ControlledProcess(ApplicationProcess):
         """Act on a message of the process; what follows it in the channel is to be read here as well."""
 
     async def _converse(self) -> None:
-        """Take in what the process says, until it closes the channel."""
-        with suppress(ChannelError):
-            async for message in self._control:
-                match message:
-                    case [control.STDOUT]:
-                        fd = await self._control.recv_io(negotiate=False)
-                        if fd is not None:
-                            self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
-                    case [control.ACCESS]:
-                        fd = await self._control.recv_io(negotiate=False)
-                        if fd is not None:
-                            receive = LineReceiver(partial(self._log.write, self._source, "access"))
-                            self._pipes.append(PipeReader(fd, receive, self._log.gate))
-                    case [control.STACKS, _]:
-                        self._close_stacks()
-                        self._stacks_fd = await self._control.recv_io(negotiate=False)
-                        self._record.add_message(message)
-                    case [control.REPORT]:
-                        report = await self._control.read_scalar(REPORT_LIMIT)
-                        if report is not None:
-                            self._record.add_report(report)
-                    case [control.STEP | control.RAISED | control.INTERFACE, *_]:
-                        self._record.add_message(message)
-                    case _:
-                        await self._receive(message)
+        """Take in what the process says, until it closes the channel; end one that cannot be heard."""
+        try:
+            await self._hear()
+        except MessageCut:  # it has ended in the middle of one
+            pass
+        except RemoteProtocolError as error:
+            # Nothing it says can be taken in, so it can be neither served with nor forked from.
+            self._log.note(f"process {self.pid} is killed, because its control channel is broken: {error}")
+            self.kill()
+        except ChannelError:  # it was closed
+            pass
+
+    async def _hear(self) -> None:
+        async for message in self._control:
+            match message:
+                case [control.STDOUT]:
+                    fd = await self._control.recv_io(negotiate=False)
+                    if fd is not None:
+                        self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
+                case [control.ACCESS]:
+                    fd = await self._control.recv_io(negotiate=False)
+                    if fd is not None:
+                        receive = LineReceiver(partial(self._log.write, self._source, "access"))
+                        self._pipes.append(PipeReader(fd, receive, self._log.gate))
+                case [control.STACKS, _]:
+                    self._close_stacks()
+                    self._stacks_fd = await self._control.recv_io(negotiate=False)
+                    self._record.add_message(message)
+                case [control.REPORT]:
+                    report = await self._control.read_scalar(REPORT_LIMIT)
+                    if report is not None:
+                        self._record.add_report(report)
+                case [control.STEP | control.RAISED | control.INTERFACE, *_]:
+                    self._record.add_message(message)
+                case _:
+                    await self._receive(message)
 
     async def _stacks(self) -> bytes:
         number = self._record.stacks_signal

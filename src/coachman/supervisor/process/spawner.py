@@ -14,8 +14,16 @@ from pathlib import Path
 from typing import Self
 
 from coachman.protocol.journey import Journey, Step
+from coachman.unix.descriptors import require_free
 from coachman.unix.identity import Identity
 from coachman.unix.processes import ChildProcess
+
+SPARE_DESCRIPTORS = 32
+"""Descriptors that have to be free before a process is started.
+
+A start takes 14 at most, and three others may be under way that have still to receive some. What is left is
+for everything else: to look at /proc, to reopen the log, to answer those who ask what is wrong.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,8 @@ class Pipes:
         self._childs = ExitStack()
 
     def __enter__(self) -> Self:
+        # Before there is anything to lose: a descriptor that finds no place here breaks the channel.
+        require_free(SPARE_DESCRIPTORS)
         try:
             for child_writes in (False, True, True):
                 read_end, write_end = os.pipe()

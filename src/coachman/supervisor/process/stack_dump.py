@@ -29,13 +29,16 @@ class StackDump:
         self._answer: asyncio.Future[bytes] | None = None
 
     async def text(self) -> str:
-        """Return the stacks; "" where the worker does not even take a signal: it is stopped, or has ended."""
+        """Return the stacks; "" where the worker does not even take a signal: it is stopped, or has ended.
+
+        Raises OSError where this process has no descriptor left.
+        """
+        file = os.dup(self._fd)  # the caller may close its own when the worker ends
         if self._answer is None:
             self._empty()
             self._answer = asyncio.get_running_loop().create_future()
             self._send_signal()
         answer = self._answer  # that of an earlier question will do, while it is not here
-        file = os.dup(self._fd)  # the caller may close its own when the worker ends
         try:
             await first_of(answer, self._exited, timeout=ANSWER_SECONDS)
             if self._answer is answer:

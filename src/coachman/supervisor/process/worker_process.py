@@ -148,7 +148,11 @@ class WorkerProcess(ControlledProcess):
         if self._dump is None:
             send_signal = partial(self._child.send_signal, number)
             self._dump = StackDump(self._stacks_fd, send_signal, self._exited)
-        stacks = await self._dump.text()
+        try:
+            stacks = await self._dump.text()
+        except OSError as error:
+            self._log.note(f"the stacks of worker {self.slot} (pid {self.pid}) cannot be read: {error}")
+            return ""
         self._log_stacks(stacks)
         return stacks
 

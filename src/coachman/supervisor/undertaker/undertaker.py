@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coachman.policy.backoff import failures_after_death, restart_delay
+from coachman.policy.exhaustion import obstacle
+from coachman.policy.repetition import Repetition, times_more
 from coachman.supervisor.durations import soon
+from coachman.unix.descriptors import require_free
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.processes import ChildProcess
 
 PROGRAM = Path(__file__).with_name("__main__.py")
+SPARE_DESCRIPTORS = 16
+"""Descriptors that have to be free before it is started: twice what that takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Undertaker:
         self._started_at = 0.0
         self._failures = 0
         self._restart: asyncio.TimerHandle | None = None
+        self._repetition = Repetition()
         self._start()
 
     def pids(self) -> set[int]:
@@ -69,8 +75,9 @@ class Undertaker:
             child = self._child = self._spawn()
         except OSError as error:
             self._failures += 1
-            self._again(f"the undertaker could not be started: {error}")
+            self._again(f"the undertaker could not be started: {obstacle(error)}")
             return
+        self._repetition.over()
         if self._restart is not None:
             self._note(f"another undertaker (pid {child.pid}) has taken over")
         self._started_at = time.monotonic()
@@ -79,6 +86,7 @@ class Undertaker:
     def _spawn(self) -> ChildProcess:
         # A fork of this process would not do: every page that this process changes from then on, and a count
         # of references is a change, would remain as a copy with it. A fresh interpreter is smaller.
+        require_free(SPARE_DESCRIPTORS)
         listeners = [fd for estate in self._estates for fd in estate.listeners]
         lifelines = {estate.lifeline.upper_end: estate.seconds for estate in self._estates}
         ours = self._ours.lower_end()
@@ -117,5 +125,7 @@ class Undertaker:
 
     def _again(self, what: str) -> None:
         delay = restart_delay(self._failures)
-        self._note(f"{what}; replacing it{soon(delay)}")
+        unsaid = self._repetition.kept_quiet(what, time.monotonic())
+        if unsaid is not None:
+            self._note(f"{what}; replacing it{soon(delay)}{times_more(unsaid)}")
         self._restart = self._loop.call_later(delay, self._start)

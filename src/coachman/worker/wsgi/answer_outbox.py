@@ -38,6 +38,12 @@ class AnswerOutbox(Outbox):
         if self._begin(data):
             super().send(data)
 
+    def send_both(self, head: bytes, body: bytes) -> None:
+        """Give `head` and `body` to the kernel at once, keeping back what it does not take."""
+        if self._begin(head):
+            self._sent += len(body)
+            super().send_both(head, body)
+
     def send_with_file(self, head: bytes, file: PendingFile) -> None:
         """Send `head` and then `file`, which is the outbox's from now on."""
         if self._begin(head):

@@ -7,6 +7,7 @@ import time
 from select import EPOLLIN
 from typing import TYPE_CHECKING, Final
 
+from coachman.policy.exhaustion import obstacle
 from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, TAKEN_OVER
 from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
 from coachman.worker.wsgi.connection import Connection
@@ -92,7 +93,7 @@ class Arrivals:
         try:
             taken = self._handoff.take()
         except NoDescriptorLeft as error:
-            reason = str(error)
+            reason = obstacle(error)
             self._engine.call_soon(lambda: self._intake.pause(reason))
             return None
         if taken is None:

@@ -11,6 +11,7 @@ connection can go to another worker.
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections.abc import Iterable, Iterator
 from math import inf
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from coachman.worker.wsgi.engine import Engine
 
 READ_SIZE = 64 * 1024
+BODY_READ_SIZE = 512 * 1024
+"""The same in the middle of a body: each read costs two more system calls."""
+LARGE_BODY = 64 * 1024
+"""Bytes of a response's body from which on it is not worth a copy to have it in one piece with the head."""
 TURN_SIZE = 256 * 1024
 """Bytes of a streamed response that go out before other connections get a turn."""
 
@@ -254,7 +259,7 @@ class Connection:
     def _receive(self) -> bool:
         """Read what has come; return whether there is something to be done about it."""
         try:
-            data = self.sock.recv(READ_SIZE)
+            data = self.sock.recv(READ_SIZE if self._parser.body_received is None else BODY_READ_SIZE)
         except BlockingIOError:
             self._arm(EPOLLIN)
             return False
@@ -272,8 +277,9 @@ class Connection:
         except BadRequest as refusal:
             self._refusal = refusal
         except OSError as error:  # the temporary file of a large body
-            complain(f"cannot keep the request body of {self._describe_peer()}: {error}")
-            self._refusal = BadRequest("507 Insufficient Storage", str(error))
+            where = f" in {tempfile.tempdir}" if tempfile.tempdir else ""
+            reason = f"its body cannot be kept{where}: {error.strerror or error}"
+            self._refusal = BadRequest("507 Insufficient Storage", reason)
         if parser.complete or parser.awaits_continue or self._refusal is not None:
             return True
         self._note_progress()
@@ -401,7 +407,11 @@ class Connection:
             if engine.closing:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
-                self._out.send(response.whole(result[0] if len(result) == 1 else b"".join(result)))
+                body = result[0] if len(result) == 1 else b"".join(result)
+                if type(body) is bytes and len(body) > LARGE_BODY and not response.head_sent:
+                    self._out.send_both(*response.head_and_body(body))
+                else:
+                    self._out.send(response.whole(body))
                 self._finish(response)
                 return
             self._source = result

@@ -20,12 +20,14 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
+from coachman.policy.repetition import Repetition
 from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
 from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.protocol.scoreboard import CONNECTIONS, THREADS
 from coachman.unix.scoreboard import private_cells
+from coachman.worker.complaints import complain
 from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi.arrivals import Arrivals
 from coachman.worker.wsgi.connection import Connection
@@ -111,6 +113,11 @@ class Engine(Loop):
         self._slow_calls = SlowCalls()
         self._helpers: list[threading.Thread] = []
         """Threads beside that of `run`."""
+        self._loop_thread: threading.Thread | None = None
+        """The one that the loop moves to when it parts from the application; None as long as it has not."""
+        self._parted = threading.Event()
+        """Set once the thread of `run` has left the loop."""
+        self._repetition = Repetition()
         self._failure: BaseException | None = None
         """What has ended the loop where it runs in a thread of its own."""
 
@@ -188,15 +195,20 @@ class Engine(Loop):
             for number in range(1, self.threads + 1):
                 self._start(lambda: self._in_thread(pool.work), f"request-{number}")
         self._loop()
-        if self.threads == 1 and self.pool is not None and not self._over():
+        if self._loop_thread is not None:
             # From now on the loop is elsewhere; this thread has called the application, and goes on with
             # that.
-            loop = self._start(self._loop_apart, "loop")
+            assert self.pool is not None
+            over = self._over()
+            if over:
+                self.stop()
+            self._parted.set()
             try:
-                self.pool.work()
+                if not over:
+                    self.pool.work()
             finally:
                 self.call_soon(self.stop)
-                loop.join()
+                self._loop_thread.join()
             if self._failure is not None:
                 raise self._failure
         self.tally.write()
@@ -209,6 +221,8 @@ class Engine(Loop):
         False then: the process has to end without waiting for them.
         """
         deadline = time.monotonic() + timeout
+        self.stop()
+        self._parted.set()  # where `run` has failed before
         if self.pool is not None:
             self.pool.end()
         for thread in self._helpers:
@@ -357,14 +371,23 @@ class Engine(Loop):
 
     def _move_off(self) -> None:
         """Have the loop and the application part, after this turn."""
-        if self.pool is None:
-            self._begin_pool()
-            for connection in list(self.connections.values()):
-                connection.arm_again()
-            # Arming them again brings what was left of this turn's events up again.
-            deque(self.events, maxlen=0)
+        if self.pool is not None:
+            return
+        try:
+            # Before anything is changed: there may be no thread to be had.
+            self._loop_thread = self._start(self._loop_apart, "loop")
+        except RuntimeError as error:
+            if self._repetition.kept_quiet(str(error), time.monotonic()) is not None:
+                complain(f"slow calls hold up the connections: {error} for these (TasksMax=, ulimit -u)")
+            return  # the next slow calls bring it up again
+        self._begin_pool()
+        for connection in list(self.connections.values()):
+            connection.arm_again()
+        # Arming them again brings what was left of this turn's events up again.
+        deque(self.events, maxlen=0)
 
     def _start(self, target: Callable[[], None], name: str) -> threading.Thread:
+        """Start a thread; raise RuntimeError where the system gives none."""
         thread = threading.Thread(target=target, name=name, daemon=True)
         thread.start()
         self._helpers.append(thread)
@@ -380,6 +403,7 @@ class Engine(Loop):
             raise
 
     def _loop_apart(self) -> None:
+        self._parted.wait()
         assert self.pool is not None
         try:
             self._loop()

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from select import EPOLLEXCLUSIVE, EPOLLIN, epoll
 
+from coachman.policy.exhaustion import obstacle
+from coachman.policy.repetition import Repetition
 from coachman.unix.standard_descriptors import above_standard
 from coachman.worker.complaints import complain
 from coachman.worker.handoff import Handoff, Passport
@@ -47,6 +49,7 @@ class Intake:
         self._listeners: list[socket.socket] = []
         self._handoff: Handoff | None = None
         self._rests: set[Rest] = set()
+        self._repetition = Repetition()
         self.again_at: float | None = None
         """When to look whether there are descriptors again, in monotonic seconds."""
 
@@ -93,7 +96,7 @@ class Intake:
             return  # a sibling was faster
         except OSError as error:
             if error.errno in _EXHAUSTED:
-                self.pause(str(error))
+                self.pause(obstacle(error))
             return  # anything else is the fate of one connection (accept(2), "Error handling")
         sock.setblocking(False)
         if listener.family == socket.AF_UNIX:
@@ -126,7 +129,8 @@ class Intake:
 
     def pause(self, reason: str) -> None:
         """Take nothing for a moment: there was no descriptor or no memory."""
-        complain(f"cannot take connections for now: {reason}")
+        if self._repetition.kept_quiet(reason, time.monotonic()) is not None:
+            complain(f"cannot take connections for now: {reason}")
         self.again_at = time.monotonic() + PAUSE_SECONDS
         self.rest(Rest.EXHAUSTED)
 

@@ -76,6 +76,13 @@ class Outbox:
         if sent < len(data):
             self.pending.append(memoryview(data)[sent:])
 
+    def send_both(self, head: bytes, body: bytes) -> None:
+        """Give `head` and `body` to the kernel at once, keeping back what it does not take."""
+        self.sent_this_turn += len(head) + len(body)
+        self.pending += (head, memoryview(body))
+        if len(self.pending) == 2:
+            self.flush()
+
     def send_with_file(self, head: bytes, file: PendingFile) -> None:
         """Send `head` and then `file`, which is the outbox's from now on."""
         self.pending.append(head)

@@ -136,9 +136,17 @@ class Response:
         if self._remaining == size and not self._bodyless:
             self._remaining = 0  # as nearly always: nothing to cut, and nothing missing
             return head + body
-        data = head + self._cut(body)
+        body = self._cut(body)
         self._check_complete()
-        return data
+        return head + body
+
+    def head_and_body(self, body: bytes) -> tuple[bytes, bytes]:
+        """Return both by themselves, for a body that is known completely and worth no copy."""
+        _check_bytes(body)
+        head = self._head(len(body))
+        body = self._cut(body)
+        self._check_complete()
+        return head, body
 
     def file_head(self, size: int) -> tuple[bytes, int]:
         """Return the head for the rest of a file, `size` bytes, and how many of these are to follow it."""
