@@ -29,10 +29,14 @@ class Pool:
     `add` and what follows it belong to the loop's thread.
     """
 
-    def __init__(self, take: Take, on_free: Callable[[], None]) -> None:
-        """`take` gives a connection from elsewhere. Threads call both, while `full`."""
+    def __init__(self, take: Take, on_free: Callable[[], None], on_idle: Callable[[], None]) -> None:
+        """`take` gives a connection from elsewhere.
+
+        Threads call it and `on_free` while `full`, and `on_idle` whenever they go to wait for work.
+        """
         self._take = take
         self._on_free = on_free
+        self._on_idle = on_idle
         self.full = False
         """Set by the loop while it takes no connections, because all threads are busy. They look into the
         handoff queue themselves then, before they look here, and tell when they have finished something."""
@@ -84,6 +88,7 @@ class Pool:
                 # Again, now that whoever adds something, or ends this, will see that we are idle.
                 serve = self._next()
                 if serve is None:
+                    self._on_idle()
                     if self.full:
                         self._on_free()
                     me.acquire()
@@ -100,21 +105,26 @@ class Pool:
         """Return what is to be done next: None for nothing, `_no_more` for nothing ever again."""
         if self._ended:
             return _no_more
-        try:
-            return self._begun.popleft().pump
-        except IndexError:
-            pass
+        # To look first is cheaper than to fail, and no promise: others take from the same end.
+        if self._begun:
+            try:
+                return self._begun.popleft().pump
+            except IndexError:
+                pass
         if self.full:
             taken = self._take()
             if taken is not None:
                 return taken.serve_unread
-        try:
-            return self.unread.popleft().serve_unread
-        except IndexError:
-            return None
+        if self.unread:
+            try:
+                return self.unread.popleft().serve_unread
+            except IndexError:
+                pass
+        return None
 
     def _wake(self) -> None:
-        try:
-            self._idle.pop().release()
-        except IndexError:
-            pass  # all are busy, and will look for more when they are done
+        if self._idle:
+            try:
+                self._idle.pop().release()
+            except IndexError:
+                pass  # all are busy, and will look for more when they are done
