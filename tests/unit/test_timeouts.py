@@ -66,10 +66,10 @@ def test_keys_come_up_in_their_step() -> None:
     agenda.add(2, 10.7)
     agenda.add(3, 12.0)
     assert agenda.next == 11
-    assert agenda.due(10.9) == []
-    assert sorted(agenda.due(11)) == [1, 2]
+    assert agenda.due(10.9, at_most=10) == []
+    assert sorted(agenda.due(11, at_most=10)) == [1, 2]
     assert agenda.next == 13
-    assert agenda.due(20) == [3]
+    assert agenda.due(20, at_most=10) == [3]
     assert agenda.next == inf
 
 
@@ -78,9 +78,9 @@ def test_what_is_discarded_does_not_come_up() -> None:
     agenda.add(1, 10)
     agenda.discard(1)
     agenda.discard(1)
-    assert agenda.due(20) == []
+    assert agenda.due(20, at_most=10) == []
     agenda.add(1, 30)
-    assert agenda.due(31) == [1]
+    assert agenda.due(31, at_most=10) == [1]
 
 
 @given(st.dictionaries(st.integers(0, 50), st.floats(0, 100)), st.lists(st.floats(0, 200)))
@@ -90,7 +90,20 @@ def test_nothing_comes_early_or_more_than_a_step_late(keys: dict[int, float], lo
         agenda.add(key, moment)
     left = dict(keys)
     for now in sorted(looks):
-        for key in agenda.due(now):
+        for key in agenda.due(now, at_most=100):
             assert left.pop(key) <= now
         assert all(now < moment + 0.5 for moment in left.values())
         assert agenda.next <= min((moment + 0.5 for moment in left.values()), default=inf)
+
+
+def test_what_is_due_is_taken_a_part_at_a_time() -> None:
+    agenda = Agenda(1.0)
+    for key in range(25):
+        agenda.add(key, 10.0 if key < 20 else 12.0)
+    taken = [agenda.due(11, at_most=8) for _ in range(3)]
+    assert [len(part) for part in taken] == [8, 8, 4]
+    assert sorted(key for part in taken for key in part) == list(range(20))
+    assert agenda.due(11, at_most=8) == []
+    assert agenda.next > 11
+    assert sorted(agenda.due(14, at_most=8)) == list(range(20, 25))
+    assert agenda.next == inf

@@ -49,6 +49,9 @@ Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
 _DEFAULTS = WorkerConfig()
 
+GIVEN_UP_AT_ONCE = 50
+"""Connections that are looked at, and perhaps given up, before others get a turn."""
+
 
 class Engine(Loop):
     """Serves `application` on the listeners it is given, until it is drained or stopped.
@@ -334,7 +337,7 @@ class Engine(Loop):
         return None if moment == inf else max(0.0, moment - now)
 
     def _give_up_overdue(self, now: float) -> None:
-        for fd in self._agenda.due(now):
+        for fd in self._agenda.due(now, GIVEN_UP_AT_ONCE):
             connection = self.connections.get(fd)
             if connection is not None:
                 moment = connection.give_up_if_overdue(now)

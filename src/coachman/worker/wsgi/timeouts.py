@@ -126,13 +126,20 @@ class Agenda:
         if step is not None and (keys := self._keys.get(step)) is not None:
             keys.discard(key)
 
-    def due(self, now: float) -> list[int]:
-        """Take out and return the keys whose moment has come."""
+    def due(self, now: float, at_most: int) -> list[int]:
+        """Take out and return keys whose moment has come: so many at most, the others when asked again."""
         if now < self.next:
             return []
         found: list[int] = []
-        for step in [step for step in self._keys if step * self._step <= now]:
-            # A copy, made in one step, since connections may be discarded in any thread.
-            found += [key for key in list(self._keys.pop(step)) if self._steps.pop(key, None) is not None]
+        for step in sorted(step for step in self._keys if step * self._step <= now):
+            keys = self._keys[step]
+            while len(found) < at_most:
+                try:
+                    key = keys.pop()  # in one step, since connections may be discarded in any thread
+                except KeyError:
+                    del self._keys[step]
+                    break
+                if self._steps.pop(key, None) is not None:
+                    found.append(key)
         self.next = min(self._keys, default=inf) * self._step
         return found
