@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from select import EPOLLOUT
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ class Departures:
             return
         if events > REBALANCED and not self._no_room and handoff.idle_siblings:
             idle = (connection for connection in engine.connections.values() if connection.idle)
-            for connection, _ in zip(list(idle), range(REBALANCED), strict=False):
+            for connection in list(islice(idle, REBALANCED)):
                 if not self._put(handoff, connection):
                     break
 
@@ -121,6 +122,7 @@ class Departures:
                     connection.close_if_idle()
         elif handoff is not None and not self._no_room:
             if engine.pool is not None:
+                engine.pool.return_taken()
                 self._put_waiting(handoff, engine.pool, float("inf"))
             with engine.giving_back:
                 for connection in list(engine.connections.values()):

@@ -428,7 +428,7 @@ class Engine:
             connection.on_event(EPOLLIN)
         elif connection.has_unread():
             connection.take_in_hand(self.turn_began / 1e9)
-            self.pool.add_first(connection)
+            self.pool.add_taken(connection)
         else:
             connection.wait()
         if self.draining:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Pool:
         handoff queue themselves then, before they look here, and tell when they have finished something."""
         self.unread: deque[Connection] = deque()
         """Those that have bytes to read and of whose next request nothing was read; the oldest first."""
+        self._taken: deque[Connection] = deque()
+        """Those of them that have waited in the handoff queue before. What is still in there came later, and
+        threads look there before they look at `unread`."""
         self._begun: deque[Connection] = deque()
         """Those that have a request which was read, or a response to go on with."""
         self._idle: list[threading.Lock] = []
@@ -47,7 +51,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """Connections that wait for a thread."""
-        return len(self.unread) + len(self._begun)
+        return len(self.unread) + len(self._taken) + len(self._begun)
 
     def has_free_thread(self) -> bool:
         """Whether a connection that comes now would be served at once."""
@@ -59,9 +63,20 @@ class Pool:
         self._wake()
 
     def add_first(self, connection: Connection) -> None:
-        """As `add`, before all others: it has waited elsewhere."""
+        """As `add`, before all others: it was there before."""
         self.unread.appendleft(connection)
         self._wake()
+
+    def add_taken(self, connection: Connection) -> None:
+        """As `add`, for one that comes from the handoff queue."""
+        self._taken.append(connection)
+        self._wake()
+
+    def return_taken(self) -> None:
+        """Have those that came from the handoff queue go back there, like all others, as `unread`."""
+        with suppress(IndexError):  # threads take theirs meanwhile
+            while True:
+                self.unread.appendleft(self._taken.pop())
 
     def add_begun(self, connection: Connection) -> None:
         """Have a thread go on with `connection`."""
@@ -102,6 +117,10 @@ class Pool:
             return _no_more
         try:
             return self._begun.popleft().pump
+        except IndexError:
+            pass
+        try:
+            return self._taken.popleft().serve_unread
         except IndexError:
             pass
         if self.full:
