@@ -208,7 +208,7 @@ class Pool:
             self._handoff,
             self._lifeline,
             self._log,
-            partial(self._note_draining, member),
+            self.reconcile,
         )
         worker.on_timed_out = partial(self._note_timed_out, member)
         try:
@@ -245,16 +245,6 @@ class Pool:
             self._log.debug(f"{text}: {failure.headline}")
         else:
             self._log.note(f"{text}{times_more(unsaid)}: {failure}")
-
-    def _note_draining(self, member: Member) -> None:
-        """Take in that a worker accepts no more.
-
-        Where nobody has asked it, another takes its place at once, because its connections wait in the queue.
-        It has to end in time like any other.
-        """
-        if member.state is State.READY and not self._stopping:
-            self._drain(member)
-        self.reconcile()
 
     def _note_timed_out(self, member: Member, _seconds: float, line: str) -> None:
         """Take in that the worker gave up a request, of which a thread may never come back."""
