@@ -40,7 +40,6 @@ async def application(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"x-seen", seen)]})
     await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
 """
-THREADS: Final = 2
 PIDFD_GETFD: Final = 438  # Python does not name it (pidfd_getfd(2))
 SPARE: Final = 100
 """Descriptors that a process has for other things than connections."""
@@ -140,48 +139,6 @@ def shrink_queue(server: CoachmanServe) -> None:
     finally:
         os.close(pidfd)
     assert shrunk == 2, "both ends of the queue"
-
-
-def test_a_worker_killed_with_what_it_has_just_taken_loses_that_alone(tmp_path: Path, gate: Gate) -> None:
-    write_application(tmp_path, WAIT_AT_GATE, LOADING, WSGI)
-    house = House(tmp_path, gate, ("--threads", str(THREADS)))
-    with house.serving(1) as server, ExitStack() as stack:
-        busy = [stack.enter_context(RawClient(server.url)) for _ in range(THREADS)]
-        doomed = [stack.enter_context(RawClient(server.url)) for _ in range(THREADS)]
-        waiting = [stack.enter_context(RawClient(server.url)) for _ in range(8)]
-        (first,) = {who(client) for client in (*busy, *doomed, *waiting)}
-        for client in busy:
-            client.get("/gate")
-            gate.wait_for_arrival()
-        # There is no thread for the others: they go into the queue, unread, in this order.
-        for client in doomed:
-            client.get("/gate")
-        for client in waiting:
-            client.get("/who")
-        server.send_signal(signal.SIGHUP)
-        for _ in doomed:
-            gate.wait_for_arrival()
-        taker = gate.last_pid
-        os.kill(taker, signal.SIGKILL)
-        server.wait_for_output(rf"\(pid {taker}\) ended with SIGKILL")
-        assert [answer_or_end(client) for client in doomed] == [b""] * THREADS
-        answers = [answer_or_end(client) for client in waiting]
-        # While its threads start, it may take one more for each of them.
-        assert answers.count(b"") <= THREADS
-        assert set(answers) - {b""} == {b"%d" % pid for pid in server.worker_pids() - {first}}
-        gate.open()
-        assert all(client.answer().status == 200 for client in busy)
-        assert server.stop() == 0, server.output()
-
-
-def answer_or_end(client: RawClient) -> bytes:
-    """Return the body of the answer, or nothing where the connection has ended instead."""
-    try:
-        if not client.sock.recv(1, socket.MSG_PEEK):
-            return b""
-    except ConnectionResetError:
-        return b""
-    return client.answer().body
 
 
 def test_what_a_worker_without_descriptors_cannot_take_goes_to_another(house: House) -> None:

@@ -70,6 +70,10 @@ class HandoffQueue:
 
         Returns None where nothing is there. Raises `NoDescriptorLeft`.
         """
+        try:
+            self.take_end.recv(1, socket.MSG_PEEK)  # mostly there is nothing, and that is to cost little
+        except BlockingIOError:
+            return None
         # Where there is no number for it, the kernel drops the descriptor with its message: a look before.
         try:
             os.close(os.dup(self.take_end.fileno()))

@@ -149,7 +149,8 @@ class HeadReader:
                     self._block, self._minor, self._fields = block, minor, fields
             if end - after > bounds.header_size:
                 raise _too_large(bounds)
-            head = RequestHead(method.decode("ascii"), target.decode("latin-1"), fields, end)
+            # As `RequestHead(...)` does it, without a function in between.
+            head = tuple.__new__(RequestHead, (method.decode("ascii"), target.decode("latin-1"), fields, end))
             if target[0] != 0x2F or method == b"CONNECT":
                 check_target(head.method, head.target)
             return head

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import socket
 import tempfile
-import traceback
 from collections.abc import Iterable, Iterator
 from math import inf
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
@@ -24,10 +23,11 @@ from coachman.worker.complaints import complain
 from coachman.worker.handoff import Passport
 from coachman.worker.wsgi.environ import Environ, build_environ, proxied_environ
 from coachman.worker.wsgi.file_wrapper import FileWrapper
-from coachman.worker.wsgi.outbox import ClientGone, Outbox, PendingFile
+from coachman.worker.wsgi.outbox import ClientGone, Outbox, pending_file
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
-from coachman.worker.wsgi.response import Response, date_line
+from coachman.worker.wsgi.response import Response
 from coachman.worker.wsgi.timeouts import Phase, Wait, deadline, overdue
+from coachman.worker.wsgi.wording import error_response, traceback_text
 
 if TYPE_CHECKING:
     from coachman.worker.wsgi.engine import Engine
@@ -45,6 +45,9 @@ LINGER_SIZE = 16 * 1024 * 1024
 
 _LINGERING = EPOLLIN | EPOLLRDHUP
 """What is waited for on a connection on which nothing is served any more; told apart by its value."""
+
+_IDLE = Phase.IDLE
+"""Looked up once: members of an enumeration are not cheap to get at."""
 
 _PEER_IS_DONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 
@@ -139,7 +142,7 @@ class Connection:
     @property
     def needs_application(self) -> bool:
         """True where a complete request waits to be served, or a response to be made."""
-        return self._blocks is not None or self.has_requests
+        return self.has_requests or self._blocks is not None
 
     @property
     def passport(self) -> Passport:
@@ -227,11 +230,16 @@ class Connection:
                 self.take_in_hand(engine.turn_began / 1e9)
                 # What can be served at once is read here, so that threads are left alone with peers that
                 # leave and with beginnings of requests. What was read is bound to this worker.
-                movable = self._parser.between_requests and not events & _PEER_IS_DONE
-                if movable and not engine.pool.has_free_thread():
+                if (
+                    engine.reads_ahead
+                    or engine.pool.has_free_thread()
+                    or not self._parser.between_requests
+                    or events & _PEER_IS_DONE
+                ):
+                    if self._receive():
+                        engine.proceed(self)
+                else:
                     engine.pool.add(self)
-                elif self._receive():
-                    engine.proceed(self)
         elif self._armed == _LINGERING:
             self._discard()
         else:
@@ -344,7 +352,7 @@ class Connection:
                 self._parser.awaits_continue = False
                 out.send(_CONTINUE)
             else:
-                self._phase, self._since = Phase.IDLE, monotonic()
+                self._phase, self._since = _IDLE, monotonic()
                 self._arm(EPOLLIN)
                 if self._engine.draining:
                     self._engine.release()
@@ -407,7 +415,7 @@ class Connection:
                 self._finish(response)
                 return
             self._source = result
-            file = _as_file(result) if type(result) is FileWrapper and not response.head_sent else None
+            file = pending_file(result) if type(result) is FileWrapper and not response.head_sent else None
             if file is None:
                 engine.tally.hold(self, self._started, line)
                 self._blocks = iter(result)
@@ -457,13 +465,12 @@ class Connection:
         assert request is not None
         assert response is not None
         if not isinstance(error, ClientGone):
-            frames = "".join(traceback.format_exception(_without_own_frames(error)))
-            self._report(f"the application failed\n{frames.rstrip()}")
+            self._report(f"the application failed\n{traceback_text(error, __file__)}")
         self._closing = True
         self._end_request("500 Internal Server Error")
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
-        self._out.send(_error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
+        self._out.send(error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
 
     def _refuse(self, refusal: BadRequest) -> None:
         self._refusal = None
@@ -471,21 +478,16 @@ class Connection:
         self._linger_left = LINGER_SIZE
         self._engine.tally.answered(refusal.status)
         complain(f"refused a request from {self._describe_peer()}: {refusal.status}: {refusal}")
-        self._out.send(_error_response(refusal.status))
+        self._out.send(error_response(refusal.status))
 
     def _end_request(self, status: str = "") -> None:
         """Close what the application returned and the request's body, on every path exactly once.
 
         `status`: of what answers the request where the application did not get so far.
         """
-        source, self._source, self._blocks = self._source, None, None
-        close = getattr(source, "close", None)
-        if close is not None:
-            try:
-                close()
-            except BaseException as error:  # the application's own code, as in _serve
-                frames = "".join(traceback.format_exception(_without_own_frames(error)))
-                self._report(f"the application failed in close()\n{frames.rstrip()}")
+        if self._source is not None:
+            source, self._source, self._blocks = self._source, None, None
+            self._close_source(source)
         request, self._request = self._request, None
         response, self._response = self._response, None
         if request is not None:
@@ -495,6 +497,14 @@ class Connection:
                 self._engine.tally.end(self, self._started, sent or status)
                 self._started = 0
             request.close()
+
+    def _close_source(self, source: Iterable[bytes]) -> None:
+        close = getattr(source, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException as error:  # the application's own code, as in _serve
+                self._report(f"the application failed in close()\n{traceback_text(error, __file__)}")
 
     def _write(self, data: bytes) -> None:
         """What `write()` of PEP 3333 does: when it returns, the data is on its way."""
@@ -536,28 +546,3 @@ class Connection:
         if request is not None:
             subject = f"{request.method} {request.target} from {self._describe_peer()}: "
         complain(subject + what)
-
-
-def _as_file(wrapper: FileWrapper) -> PendingFile | None:
-    """Return what the kernel can send by itself; None where the file has to be read block by block."""
-    part = wrapper.part()
-    try:
-        return None if part is None else PendingFile(part)
-    except OSError:  # out of descriptors
-        return None
-
-
-def _without_own_frames(error: BaseException) -> BaseException:
-    """Drop the engine's frame from the top of the traceback: what is left is the application's own."""
-    while error.__traceback__ is not None and error.__traceback__.tb_frame.f_code.co_filename == __file__:
-        error.__traceback__ = error.__traceback__.tb_next
-    return error
-
-
-def _error_response(status: str, *, head_only: bool = False) -> bytes:
-    body = f"{status}\n".encode()
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-        f"{date_line()}Connection: close\r\n\r\n"
-    )
-    return head.encode() + (b"" if head_only else body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from math import inf
 from select import EPOLLOUT
 from typing import TYPE_CHECKING
 
@@ -67,23 +67,23 @@ class Departures:
             return
         if events > REBALANCED and not self._no_room and handoff.idle_siblings:
             idle = (connection for connection in engine.connections.values() if connection.idle)
-            for connection in list(islice(idle, REBALANCED)):
+            for connection, _ in zip(list(idle), range(REBALANCED), strict=False):
                 if not self._put(handoff, connection):
                     break
 
-    def next_look(self, pool: Pool) -> float | None:
-        """Return when the connection that waits longest for a thread will have waited too long."""
+    def next_look(self, pool: Pool) -> float:
+        """Return when the connection that waits longest for a thread will have waited too long, or inf."""
         if self._handoff is None or self._no_room or self._draining:
-            return None
+            return inf
         try:
             return max(self._not_before, pool.unread[0].waits_since + PATIENCE_SECONDS)
         except IndexError:  # none waits (any more)
-            return None
+            return inf
 
     def look_at_pool(self, pool: Pool, now: float) -> None:
         """After a turn of the loop: hand over those that have waited for a thread for too long."""
-        handoff, late = self._handoff, self.next_look(pool)
-        if handoff is None or late is None or now < late:
+        handoff = self._handoff
+        if handoff is None or now < self.next_look(pool):
             return
         if not handoff.siblings:
             self._not_before = now + ALONE_SECONDS
@@ -122,7 +122,6 @@ class Departures:
                     connection.close_if_idle()
         elif handoff is not None and not self._no_room:
             if engine.pool is not None:
-                engine.pool.return_taken()
                 self._put_waiting(handoff, engine.pool, float("inf"))
             with engine.giving_back:
                 for connection in list(engine.connections.values()):
@@ -166,6 +165,10 @@ class Departures:
     def calls_are_brief(self) -> bool:
         """Whether calls of the application have been too brief lately for moving connections."""
         return self._average_call() < WORTHWHILE_SECONDS
+
+    def expects_brief_calls(self) -> bool:
+        """Whether enough calls of the application have been brief to count on the next one being so."""
+        return self.calls_are_brief() and self._averaged[0] >= AVERAGED_REQUESTS
 
     def _worthwhile(self, handoff: Handoff) -> bool:
         return worth_handing_over(average_call=self._average_call(), idle_siblings=handoff.idle_siblings)

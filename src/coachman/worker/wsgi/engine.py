@@ -9,35 +9,35 @@ beginning; it is the loop that moves to another.
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from math import inf
-from select import EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLRDHUP, epoll
+from select import EPOLLONESHOT, EPOLLRDHUP
 from sys import maxsize
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
-from coachman.policy.exhaustion import obstacle
 from coachman.policy.repetition import Repetition
 from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
 from coachman.protocol.http.forwarded import ForwardedReader
 from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
-from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, TAKEN_OVER, THREADS, WAITING
+from coachman.protocol.scoreboard import CONNECTIONS, THREADS
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.complaints import complain
-from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
+from coachman.worker.handoff import Handoff
+from coachman.worker.wsgi.arrivals import Arrivals
 from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.departures import Departures
-from coachman.worker.wsgi.environ import Environ, base_environ
-from coachman.worker.wsgi.intake import Intake, Rest
+from coachman.worker.wsgi.environ import Environ
+from coachman.worker.wsgi.intake import Intake
+from coachman.worker.wsgi.loop import Loop
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
+from coachman.worker.wsgi.saturation import Saturation
 from coachman.worker.wsgi.tally import SharedTally, Tally, used_since
 from coachman.worker.wsgi.timeouts import Agenda, shortest
 
@@ -47,24 +47,10 @@ if TYPE_CHECKING:
 StartResponse: TypeAlias = Callable[[str, Headers, ExceptionInfo | None], Callable[[bytes], None]]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
-SATURATION_SECONDS = 0.001
-"""How long all threads have to be busy before the worker takes no connections: less is cheaper to ignore."""
-
-RELIEF_SECONDS = 0.01
-"""How long it accepts none at most, while requests are being finished: nobody outside may wait for ever."""
-
-
-EMPTY_SECONDS = 0.0002
-"""How long a queue that was found empty is taken to be empty: brief requests do not pay for the look."""
-
-
-WRITE_INTERVAL = 10_000_000
-"""Nanoseconds between two writes of the counters while threads are busy; the last to end writes as well."""
-
 _DEFAULTS = WorkerConfig()
 
 
-class Engine:
+class Engine(Loop):
     """Serves `application` on the listeners it is given, until it is drained or stopped.
 
     `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers, everything
@@ -78,13 +64,17 @@ class Engine:
         services: Services | None = None,
     ) -> None:
         """`services` stay the caller's, and are closed after this."""
+        super().__init__()
         self.application = application
         self.loop = None
         """No event loop of asyncio."""
         self.services: Services | None = None
         self.at_end_of_turn: Callable[[], object] | None = None
         """What the loop calls when it has dealt with all that was ready."""
-        self._connection_type: type[Connection] = Connection
+        self._intake = Intake(self._epoll, lambda sock, passport: self._arrivals.on_accepted(sock, passport))
+        self._arrivals = Arrivals(self, self._intake)
+        self._departures = Departures(self)
+        self._saturation = Saturation(self, self._intake, self._departures)
         if services is not None:
             self.use_services(services)
         self.bounds = bounds = config.bounds
@@ -108,6 +98,9 @@ class Engine:
         """Every open connection, by its descriptor."""
         self.events: Iterator[tuple[int, int]] = iter(())
         """What is left of the events in hand."""
+        self.reads_ahead = False
+        """Whether what comes is read in the loop although all threads are busy: they will be free in no time,
+        and threads that read themselves contend for the interpreter."""
         self.turn_began = 0
         """When they were fetched, in monotonic nanoseconds."""
         self._look_interval = shortest(bounds)
@@ -116,23 +109,8 @@ class Engine:
         self._deadline: float | None = None
         """When draining gives up, in monotonic seconds."""
         self._stopped = False
-        self._epoll = epoll()
-        self._handlers: dict[int, Callable[[int], None]] = {}
-        self._intake = Intake(self._epoll, self._on_accepted)
-        self._departures = Departures(self)
         self._handoff: Handoff | None = None
         self._slow_calls = SlowCalls()
-        self._saturated_since: float | None = None
-        self._requests_seen = 0
-        self._shown_waiting = 0
-        self._written_at = 0
-        self._full_since = 0.0
-        self._empty_until = 0.0
-        self._soon: deque[Callable[[], None]] = deque()
-        # A pipe and no eventfd: that does not take the single bytes which the interpreter writes.
-        self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        """Any byte written to `wakeup_fd` wakes the loop: it is made for `signal.set_wakeup_fd`."""
-        self.add_reader(self._wakeup, self._run_soon)
         self._helpers: list[threading.Thread] = []
         """Threads beside that of `run`."""
         self._loop_thread: threading.Thread | None = None
@@ -161,10 +139,11 @@ class Engine:
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's; before the first connection."""
         # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.serviced import ServicedConnection, with_request_ids
+        from coachman.worker.wsgi.request_ids import with_request_ids
+        from coachman.worker.wsgi.serviced import ServicedConnection
 
         self.services = services
-        self._connection_type = ServicedConnection
+        self._arrivals.connection_type = ServicedConnection
         access_log = services.access_log
         if access_log is not None:
             self.application = with_request_ids(self.application)
@@ -176,47 +155,17 @@ class Engine:
         if listener.family != socket.AF_UNIX:
             # Inherited by what is accepted: small blocks of a response go out when they are made.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._handlers[listener.fileno()] = lambda _events: self._intake.accept(listener)
+        self.handle(listener.fileno(), lambda _events: self._intake.accept(listener))
         self._intake.add_listener(listener)
 
     def join_handoff(self, handoff: Handoff) -> None:
         """Share connections with the siblings through `handoff`, which stays the caller's."""
         self._handoff = handoff
-        self._handlers[handoff.take_fd] = self._on_takeable
+        self.handle(handoff.take_fd, self._on_takeable)
         self._intake.join(handoff)
+        self._arrivals.join(handoff)
         self._departures.join(handoff)
         handoff.announce(True)
-
-    def add_reader(self, fd: int, on_readable: Callable[[], None]) -> None:
-        """Call `on_readable` whenever `fd`, which stays the caller's, can be read or is at its end."""
-        self.watch(fd, EPOLLIN, lambda _events: on_readable())
-
-    def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
-        """Call `handler` with what has happened of `events` on `fd`, which stays the caller's."""
-        self._handlers[fd] = handler
-        self._epoll.register(fd, events)
-
-    def remove_reader(self, fd: int) -> None:
-        """Forget `fd`."""
-        del self._handlers[fd]
-        self._epoll.unregister(fd)
-
-    def call_soon(self, function: Callable[[], None]) -> None:
-        """Have the loop call `function`. Safe in any thread and in signal handlers."""
-        self._soon.append(function)
-        with suppress(BlockingIOError):  # full of other reasons to wake up
-            os.write(self.wakeup_fd, b"\0")
-
-    def call_when_writable(self, fd: int, function: Callable[[], bool]) -> None:
-        """Have the loop call `function` when `fd` can be written to, until it returns True."""
-
-        def on_event(_events: int) -> None:
-            if function():
-                self.remove_reader(fd)
-
-        self._handlers[fd] = on_event
-        with suppress(FileExistsError):  # another thread has asked for it already
-            self._epoll.register(fd, EPOLLOUT)
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
         """Take no more connections, finish what is in hand, and end `run`, at the latest after `seconds`.
@@ -283,17 +232,16 @@ class Engine:
         for connection in list(self.connections.values()):
             connection.close()
         self._intake.close_listeners()
-        self._epoll.close()
-        os.close(self._wakeup)
-        os.close(self.wakeup_fd)
+        self._close_loop()
         return True
 
     # What connections call.
 
     def proceed(self, connection: Connection) -> None:
         """Let `connection` go on, where it may call the application."""
-        if self.pool is not None and connection.needs_application:
-            self.pool.add_begun(connection)
+        pool = self.pool
+        if pool is not None and connection.needs_application:
+            pool.add_begun(connection)
         else:
             connection.pump()
 
@@ -320,16 +268,24 @@ class Engine:
             self._epoll.unregister(connection.fd)
         self.tally.show(CONNECTIONS, self.connections.__len__)
         if self.draining or len(self.connections) + 1 == self.bounds.connections:
-            self.call_soon(self._heed_bound)  # it may have been the last one, or one too many
+            self.call_soon(self._arrivals.heed_bound)  # it may have been the last one, or one too many
+
+    def look_later(self, connection: Connection) -> None:
+        """Look at a connection that is fresh here in time, whether its peer's time is up."""
+        if self.connections.get(connection.fd) is connection:
+            self._agenda.add(connection.fd, time.monotonic() + self._look_interval)
 
     # The loop's own.
 
     def _loop(self) -> None:
         """Serve until it is over; with one thread, or until its calls have turned out to be slow."""
         handlers, poll, tally, pool = self._handlers, self._epoll.poll, self.tally, self.pool
+        saturation = self._saturation
         while self.pool is pool and not self._over():
             found = poll(self._next_timeout())
             self.turn_began = tally.now = time.monotonic_ns()
+            if pool is not None:
+                self.reads_ahead = saturation.may_read_ahead()
             self.events = iter(found)
             for fd, events in self.events:
                 # A handler may have ended what a later event of the same batch belongs to.
@@ -337,7 +293,7 @@ class Engine:
                 if handler is not None:
                     handler(events)
             if pool is not None:
-                self._look_at_pool(pool)
+                saturation.look(pool)
             elif tally.unwritten:
                 tally.write()
                 self._departures.look_at_turn(len(found))
@@ -352,7 +308,7 @@ class Engine:
         if self.connections:
             return False
         # The last ones to go see to what nobody has taken.
-        return not (self.closing and self._take_in())
+        return not (self.closing and self._arrivals.take_in())
 
     def _next_timeout(self) -> float | None:
         """Return the seconds until something is due, 0.0 where it is; None where nothing will be."""
@@ -367,16 +323,14 @@ class Engine:
         now = time.monotonic()
         if now >= agenda.next:
             self._give_up_overdue(now)
-        self._intake.resume_when_due(now)
-        due = [agenda.next]
-        due += [moment for moment in (self._intake.again_at, self._deadline) if moment is not None]
+        moment = agenda.next
+        if self._intake.again_at is not None:
+            self._intake.resume_when_due(now)
+            moment = min(moment, self._intake.again_at or inf)
+        if self._deadline is not None:
+            moment = min(moment, self._deadline)
         if self.pool is not None:
-            if self._saturated_since is not None and not self.pool.full:
-                due.append(self._saturated_since + SATURATION_SECONDS)
-            late = self._departures.next_look(self.pool)
-            if late is not None:
-                due.append(late)
-        moment = min(due)
+            moment = min(moment, self._saturation.next_look(self.pool))
         return None if moment == inf else max(0.0, moment - now)
 
     def _give_up_overdue(self, now: float) -> None:
@@ -387,90 +341,20 @@ class Engine:
                 if self.connections.get(fd) is connection:
                     self._agenda.add(fd, min(moment, now + self._look_interval))
 
-    def _on_accepted(self, sock: socket.socket, passport: Passport) -> None:
-        self.tally.add(ACCEPTED)
-        connection = self._adopt(sock, passport)
-        connection.wait()
-        self._have_looked_at(connection)
-
-    def _adopt(self, sock: socket.socket, passport: Passport) -> Connection:
-        """Return the connection on `sock`, which it owns and has in hand."""
-        environ = base_environ(server=passport.server, peer=passport.peer, threads=self.threads)
-        connection = self._connection_type(self, sock, environ)
-        self._handlers[connection.fd] = connection.on_event
-        self.connections[connection.fd] = connection
-        self.tally.show(CONNECTIONS, self.connections.__len__)
-        return connection
-
-    def _have_looked_at(self, connection: Connection) -> None:
-        """Look at a connection that is fresh here for its time-outs, and at the bound for their number."""
-        if self.connections.get(connection.fd) is connection:
-            self._agenda.add(connection.fd, time.monotonic() + self._look_interval)
-        self._heed_bound()
-
     def _on_takeable(self, _events: int) -> None:
         pool = self.pool
         if pool is None or pool.has_free_thread():
-            self._take_in()
+            self._arrivals.take_in()
             return
         # What is in the queue keeps its place there, rather than to wait here and go back to its end.
-        self._take_nothing(pool)
+        self._saturation.take_nothing(pool)
         self._departures.pass_on_waking()
-
-    def _take_in(self) -> bool:
-        """Take one connection from the queue, in the loop; return whether there was one."""
-        connection = self._take()
-        if connection is None:
-            return False
-        self._have_looked_at(connection)
-        if self.pool is None:
-            connection.wait()
-            connection.on_event(EPOLLIN)
-        elif connection.has_unread():
-            connection.take_in_hand(self.turn_began / 1e9)
-            self.pool.add_taken(connection)
-        else:
-            connection.wait()
-        if self.draining:
-            self.release()
-        return True
-
-    def _take(self) -> Connection | None:
-        """Take one connection from the queue, in any thread; it is in hand. None where there is none."""
-        if self._handoff is None or self._intake.again_at is not None:
-            return None
-        try:
-            taken = self._handoff.take()
-        except NoDescriptorLeft as error:
-            reason = obstacle(error)
-            self.call_soon(lambda: self._intake.pause(reason))
-            return None
-        if taken is None:
-            return None
-        self.tally.add(TAKEN_OVER)
-        connection = self._adopt(*taken)
-        connection.continue_from(taken[1])
-        return connection
-
-    def _heed_bound(self) -> None:
-        """Take connections only below the bound."""
-        if not self.bounds.connections:
-            return
-        if len(self.connections) >= self.bounds.connections:
-            self._intake.rest(Rest.BOUND)
-        else:
-            self._intake.resume(Rest.BOUND)
-
-    def _run_soon(self) -> None:
-        os.read(self._wakeup, 64 * 1024)
-        while self._soon:
-            self._soon.popleft()()
 
     # With a pool.
 
     def _begin_pool(self) -> Pool:
         self.tally = SharedTally(self.tally)
-        self.pool = Pool(self._take_between, self._on_free)
+        self.pool = Pool(self._arrivals.take_between, self._saturation.on_free, self.tally.write)
         return self.pool
 
     def _on_notable_call(self, took: int) -> None:
@@ -527,66 +411,3 @@ class Engine:
             self._failure = error
         finally:
             self.pool.end()
-
-    def _look_at_pool(self, pool: Pool) -> None:
-        """After a turn: hand over what waits for too long, and take no more than there are threads for."""
-        if self.turn_began - self._written_at > WRITE_INTERVAL:
-            self._written_at = self.turn_began
-            self.tally.write()
-        waiting = pool.waiting
-        if waiting != self._shown_waiting:
-            self._shown_waiting = waiting
-            self.tally.cells[WAITING] = waiting
-        if pool.has_free_thread():
-            self._saturated_since = None
-            return
-        now = self.turn_began / 1e9
-        requests = self.tally.totals()[0]
-        if self._saturated_since is None or (
-            # Under a flood of brief requests threads are free all the time, between two looks.
-            requests != self._requests_seen and self._departures.calls_are_brief()
-        ):
-            self._saturated_since, self._requests_seen = now, requests
-        elif now - self._saturated_since >= SATURATION_SECONDS and not pool.full:
-            self._take_nothing(pool)
-        if waiting:
-            self._departures.look_at_pool(pool, now)
-
-    def _take_between(self) -> Connection | None:
-        """In a pool's thread, between two requests: take what has waited in the queue."""
-        now = time.monotonic()
-        if now < self._empty_until or self.draining:
-            return None
-        connection = self._take()
-        if connection is None:
-            self._empty_until = now + EMPTY_SECONDS
-        else:
-            self.call_soon(lambda: self._have_looked_at(connection))
-        return connection
-
-    def _take_nothing(self, pool: Pool) -> None:
-        """Leave it to others to take connections, until a thread is free."""
-        pool.full = True
-        if pool.has_free_thread():  # since a moment ago, and it did not find the mark
-            pool.full = False
-        else:
-            self._full_since = time.monotonic()
-            self._intake.rest(Rest.FULL)
-
-    def _on_free(self) -> None:
-        """In a pool's thread: it has finished something while the worker took nothing."""
-        pool = self.pool
-        assert pool is not None
-        if pool.has_free_thread() or time.monotonic() - self._full_since >= RELIEF_SECONDS:
-            self.call_soon(self._relieve)
-
-    def _relieve(self) -> None:
-        if self.pool is None or not self.pool.full:
-            return
-        if self.pool.has_free_thread():
-            self.pool.full = False
-            self._saturated_since = None
-            self._intake.resume(Rest.FULL)
-        else:
-            self._full_since = time.monotonic()
-            self._intake.accept_waiting()

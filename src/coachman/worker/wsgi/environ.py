@@ -59,9 +59,10 @@ def build_environ(base: Environ, request: Request, forwarded: ForwardedReader | 
     `forwarded` reads what a proxy says of the client; None: the peer's word on that is not taken.
     Raises `BadRequest` where a proxy's word cannot be understood.
     """
-    environ = base | request.fields.headers
+    fields = request.fields
+    environ = base | fields.headers
     environ["REQUEST_METHOD"] = request.method
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if request.fields.version == "1.1" else "HTTP/1.0"
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if fields.version == "1.1" else "HTTP/1.0"
     environ["RAW_URI"] = path = request.target
     if path[0] != "/" or "?" in path:
         path, environ["QUERY_STRING"], authority = split_target(path)
@@ -70,10 +71,10 @@ def build_environ(base: Environ, request: Request, forwarded: ForwardedReader | 
     if "%" in path:
         path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
     environ["PATH_INFO"] = path
-    if request.fields.forwarded:
+    if fields.forwarded:
         _apply_forwarded(environ, forwarded)
     body = request.body
-    if request.fields.length == CHUNKED:
+    if fields.length == CHUNKED:
         # The body is complete and unchunked by now; the application sees it as one of known length.
         del environ[TRANSFER_ENCODING]
         environ[CONTENT_LENGTH] = "0" if body is None else str(body.size)

@@ -9,7 +9,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLOUT, poll
 
 from coachman.worker.complaints import complain
-from coachman.worker.wsgi.file_wrapper import FilePart
+from coachman.worker.wsgi.file_wrapper import FilePart, FileWrapper
 
 FILE_TURN_SIZE = 512 * 1024
 """Bytes of a file that are sent before other connections get a turn."""
@@ -33,6 +33,15 @@ class PendingFile:
     def close(self) -> None:
         """Close the descriptor."""
         os.close(self.fd)
+
+
+def pending_file(wrapper: FileWrapper) -> PendingFile | None:
+    """Return what the kernel can send by itself; None where the file has to be read block by block."""
+    part = wrapper.part()
+    try:
+        return None if part is None else PendingFile(part)
+    except OSError:  # out of descriptors
+        return None
 
 
 class Outbox:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,18 +29,19 @@ class Pool:
     `add` and what follows it belong to the loop's thread.
     """
 
-    def __init__(self, take: Take, on_free: Callable[[], None]) -> None:
-        """`take` gives a connection from elsewhere. Threads call both, while `full`."""
+    def __init__(self, take: Take, on_free: Callable[[], None], on_idle: Callable[[], None]) -> None:
+        """`take` gives a connection from elsewhere.
+
+        Threads call it and `on_free` while `full`, and `on_idle` whenever they go to wait for work.
+        """
         self._take = take
         self._on_free = on_free
+        self._on_idle = on_idle
         self.full = False
         """Set by the loop while it takes no connections, because all threads are busy. They look into the
         handoff queue themselves then, before they look here, and tell when they have finished something."""
         self.unread: deque[Connection] = deque()
         """Those that have bytes to read and of whose next request nothing was read; the oldest first."""
-        self._taken: deque[Connection] = deque()
-        """Those of them that have waited in the handoff queue before. What is still in there came later, and
-        threads look there before they look at `unread`."""
         self._begun: deque[Connection] = deque()
         """Those that have a request which was read, or a response to go on with."""
         self._idle: list[threading.Lock] = []
@@ -51,7 +51,7 @@ class Pool:
     @property
     def waiting(self) -> int:
         """Connections that wait for a thread."""
-        return len(self.unread) + len(self._taken) + len(self._begun)
+        return len(self.unread) + len(self._begun)
 
     def has_free_thread(self) -> bool:
         """Whether a connection that comes now would be served at once."""
@@ -63,20 +63,9 @@ class Pool:
         self._wake()
 
     def add_first(self, connection: Connection) -> None:
-        """As `add`, before all others: it was there before."""
+        """As `add`, before all others: it has waited elsewhere."""
         self.unread.appendleft(connection)
         self._wake()
-
-    def add_taken(self, connection: Connection) -> None:
-        """As `add`, for one that comes from the handoff queue."""
-        self._taken.append(connection)
-        self._wake()
-
-    def return_taken(self) -> None:
-        """Have those that came from the handoff queue go back there, like all others, as `unread`."""
-        with suppress(IndexError):  # threads take theirs meanwhile
-            while True:
-                self.unread.appendleft(self._taken.pop())
 
     def add_begun(self, connection: Connection) -> None:
         """Have a thread go on with `connection`."""
@@ -99,6 +88,7 @@ class Pool:
                 # Again, now that whoever adds something, or ends this, will see that we are idle.
                 serve = self._next()
                 if serve is None:
+                    self._on_idle()
                     if self.full:
                         self._on_free()
                     me.acquire()
@@ -115,25 +105,26 @@ class Pool:
         """Return what is to be done next: None for nothing, `_no_more` for nothing ever again."""
         if self._ended:
             return _no_more
-        try:
-            return self._begun.popleft().pump
-        except IndexError:
-            pass
-        try:
-            return self._taken.popleft().serve_unread
-        except IndexError:
-            pass
+        # To look first is cheaper than to fail, and no promise: others take from the same end.
+        if self._begun:
+            try:
+                return self._begun.popleft().pump
+            except IndexError:
+                pass
         if self.full:
             taken = self._take()
             if taken is not None:
                 return taken.serve_unread
-        try:
-            return self.unread.popleft().serve_unread
-        except IndexError:
-            return None
+        if self.unread:
+            try:
+                return self.unread.popleft().serve_unread
+            except IndexError:
+                pass
+        return None
 
     def _wake(self) -> None:
-        try:
-            self._idle.pop().release()
-        except IndexError:
-            pass  # all are busy, and will look for more when they are done
+        if self._idle:
+            try:
+                self._idle.pop().release()
+            except IndexError:
+                pass  # all are busy, and will look for more when they are done

@@ -32,6 +32,7 @@ _KINDS_LIMIT = 512
 _kinds: dict[str, str] = {}
 """What the server has to do with a header, by its name as applications spell it: valid ones; bounded."""
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NO_HEADERS: Headers = []
 _STATUS = re.compile(r"[2-5][0-9]{2} .*")
 _CONTROLS = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
 
@@ -85,6 +86,7 @@ class Response:
         "fault",
         "head_sent",
         "keep_alive",
+        "sent_status",
         "version",
     )
 
@@ -93,20 +95,17 @@ class Response:
         self.keep_alive = keep_alive
         """Whether the connection can carry a further request; final once the head is made."""
         self.head_sent = False
+        self.sent_status = ""
+        """The status that the peer is sent; "" before the head is made."""
         self.fault = ""
         """What was wrong with the body's length, if anything was; "" otherwise."""
         self._send = send
         self._bodyless = method == "HEAD"
         self._status = ""
-        self._headers: Headers = []
+        self._headers: Headers = _NO_HEADERS
         self._chunked = False
         self._remaining: int | None = None
         """Bytes of the body that the declared length still allows; None where none is declared."""
-
-    @property
-    def sent_status(self) -> str:
-        """The status that the peer is sent; "" before the head is made."""
-        return self._status if self.head_sent else ""
 
     def start(
         self, status: str, headers: Headers, exc_info: ExceptionInfo | None = None, /
@@ -128,9 +127,17 @@ class Response:
 
     def whole(self, body: bytes) -> bytes:
         """Return head and body in one piece, for a body that is known completely."""
+        if type(body) is not bytes:
+            _check_bytes(body)
         if self.head_sent:
             return self.part(body) + self.end()
-        head, body = self.head_and_body(body)
+        size = len(body)
+        head = self._head(size)
+        if self._remaining == size and not self._bodyless:
+            self._remaining = 0  # as nearly always: nothing to cut, and nothing missing
+            return head + body
+        body = self._cut(body)
+        self._check_complete()
         return head + body
 
     def head_and_body(self, body: bytes) -> tuple[bytes, bytes]:
@@ -258,4 +265,5 @@ class Response:
         if len(encoded.translate(None, _CONTROLS)) != len(encoded) - 2 * len(lines):
             raise ApplicationFault(f"a control character in status {status!r} or headers {self._headers!r}")
         self.head_sent = True
+        self.sent_status = status
         return encoded + b"\r\n"

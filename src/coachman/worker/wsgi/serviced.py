@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from select import EPOLLIN
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from coachman.protocol.access_log import Access, escaped
 from coachman.protocol.http.target import split_target
@@ -29,18 +29,17 @@ from coachman.worker.wsgi.environ import Environ
 from coachman.worker.wsgi.file_wrapper import FilePart
 from coachman.worker.wsgi.outbox import PendingFile
 from coachman.worker.wsgi.request import BadRequest, Request
-from coachman.worker.wsgi.response import Headers, Response
+from coachman.worker.wsgi.request_ids import KEY
+from coachman.worker.wsgi.response import Response
 
 if TYPE_CHECKING:
-    from coachman.worker.wsgi.engine import Application, Engine
+    from coachman.worker.wsgi.engine import Engine
 
 INLINE_SIZE: Final = 64 * 1024
 """Bytes of a file that are read at once: less work than to have the kernel send them."""
 
 PEEK_SIZE: Final = 8192
 """Bytes of a request that are looked at before it is read."""
-
-KEY: Final = "HTTP_X_REQUEST_ID"
 
 
 class ServicedConnection(Connection):
@@ -331,19 +330,3 @@ def _pending(part: bytes | Span, fd: int) -> bytes | PendingFile:
             raise OSError(errno.EIO, "the file became shorter")
         return block
     return PendingFile(FilePart(fd, part.start, part.size))
-
-
-def with_request_ids(application: Application) -> Application:
-    """Return `application` with the ids of requests in their environments and in its answers."""
-
-    def call(environ: Environ, start_response: Any) -> Any:
-        request_id = environ[KEY] = environ.pop("coachman.request_id")
-
-        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
-            if not any(name.lower() == "x-request-id" for name, _ in headers):
-                headers = [*headers, (HEADER, request_id)]
-            return start_response(status, headers, exc_info)
-
-        return application(environ, start)
-
-    return call

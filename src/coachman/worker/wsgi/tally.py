@@ -2,17 +2,18 @@
 
 For every request there is one write: how many are in the application, since when, and the line of this
 one, so that it is known what a worker was doing when it is killed. Counters are kept here and written once
-a turn of the loop, or at once after a call that took long.
+a turn of the loop, or when a thread runs out of work, or at once after a call that took long.
 """
 
 from __future__ import annotations
 
 import resource
 import threading
-import time
 from bisect import bisect_left
+from collections import defaultdict, deque
 from collections.abc import Callable
 from struct import Struct
+from time import monotonic_ns
 from typing import Final
 
 from coachman.policy.slow_calls import Usage
@@ -68,7 +69,7 @@ class Tally:
         """Monotonic nanoseconds: when the loop's turn began or the last request ended."""
         self._on_notable_call = on_notable_call
         self._counters = [0] * _COUNTERS
-        self._brief: dict[str, int] = {}
+        self._brief: defaultdict[str, int] = defaultdict(int)
         """Brief requests, by their status, and how long they took together: not in the counters yet."""
         self._brief_sum = 0
         self._held: dict[object, tuple[int, bytes]] = {}
@@ -84,13 +85,12 @@ class Tally:
         """Note that a request goes into the application; return when, for `end`."""
         start = self.now
         if self.watched:
-            self.watched -= 1
-            self.used_before = resource.getrusage(resource.RUSAGE_THREAD) if self.watched else None
-        in_flight, oldest = 1, start
+            self._watch()
         if self._held:
-            in_flight += len(self._held)
             oldest = next(iter(self._held.values()))[0]
-        _pack_call(self.cells, _CALL_AT, in_flight, oldest, len(line), line)
+            _pack_call(self.cells, _CALL_AT, 1 + len(self._held), oldest, len(line), line)
+        else:
+            _pack_call(self.cells, _CALL_AT, 1, start, len(line), line)
         return start
 
     def hold(self, key: object, start: int, line: bytes) -> None:
@@ -100,16 +100,16 @@ class Tally:
     def end(self, key: object, start: int, status: str) -> None:
         """Note that a request has ended, with that status; "": nobody has seen one."""
         before = self.now
-        now = self.now = time.monotonic_ns()
+        now = self.now = monotonic_ns()
         if self._held:
             self._held.pop(key, None)
-        if now - start < NOTABLE:
-            self._brief_sum += now - start
-            brief = self._brief
-            brief[status] = brief.get(status, 0) + 1
+        took = now - start
+        if took < NOTABLE:
+            self._brief_sum += took
+            self._brief[status] += 1
             self.unwritten = True
         else:
-            self._count(now - start, status)
+            self._count(took, status)
             self.write()
             if now - before > NOTABLE:  # and not only its reader has taken long
                 self._on_notable_call(now - before)
@@ -136,6 +136,10 @@ class Tally:
     def show(self, cell: int, value: Callable[[], int]) -> None:
         """Write what `value` returns."""
         self.cells[cell] = value()
+
+    def _watch(self) -> None:
+        self.watched -= 1
+        self.used_before = resource.getrusage(resource.RUSAGE_THREAD) if self.watched else None
 
     def _count(self, took: int, status: str) -> None:
         counters = self._counters
@@ -166,16 +170,20 @@ class Tally:
         self._brief_sum = 0
 
     def _write_held(self) -> None:
-        for start, line in self._held.values():  # the first of them
-            _pack_call(self.cells, _CALL_AT, len(self._held), start, len(line), line)
-            return
-        _pack_no_call(self.cells, _CALL_AT, 0, 0)
+        held = list(self._held.values())  # in one step: other threads take theirs out meanwhile
+        if held:
+            start, line = held[0]
+            _pack_call(self.cells, _CALL_AT, len(held), start, len(line), line)
+        else:
+            _pack_no_call(self.cells, _CALL_AT, 0, 0)
 
 
 class SharedTally(Tally):
     """The slot of a worker that calls the application in other threads than its loop's.
 
-    All is done under a lock: of two threads that add to one number at the same time, one would be lost.
+    What is written is written under a lock: of two threads that add to one number at the same time, one would
+    be lost. The end of a brief request is not written: the thread that ends it either begins another, which
+    is, or goes to wait, and calls `write` first.
     """
 
     def __init__(self, before: Tally) -> None:
@@ -183,17 +191,20 @@ class SharedTally(Tally):
         super().__init__(before.cells, before._on_notable_call)
         before._add_brief()
         self._counters, self._held = before._counters, before._held
+        self.unwritten = before.unwritten
         self._lock = threading.Lock()
+        self._ended: deque[tuple[int, str]] = deque()
+        """Brief requests that are not counted yet: how long they took, and their status."""
 
     def begin(self, key: object, line: bytes) -> int:
         """Note that a request goes into the application; return when, for `end`."""
-        held, start = self._held, time.monotonic_ns()
+        held, start = self._held, monotonic_ns()
         with self._lock:
             held[key] = (start, line)
             if len(held) == 1:
                 _pack_call(self.cells, _CALL_AT, 1, start, len(line), line)
             else:
-                self.cells[IN_FLIGHT] = len(held)
+                self._write_held()
         return start
 
     def hold(self, key: object, start: int, line: bytes) -> None:
@@ -201,21 +212,16 @@ class SharedTally(Tally):
 
     def end(self, key: object, start: int, status: str) -> None:
         """Note that a request has ended, with that status; "": nobody has seen one."""
-        took = time.monotonic_ns() - start
+        took = monotonic_ns() - start
+        if took < NOTABLE:
+            del self._held[key]
+            self._ended.append((took, status))
+            self.unwritten = True
+            return
         with self._lock:
-            held = self._held
-            del held[key]
-            if took < NOTABLE:
-                brief = self._brief
-                brief[status] = brief.get(status, 0) + 1
-                self._brief_sum += took
-            else:
-                self._count(took, status)
-            if not held or took >= NOTABLE:
-                self._write()
-            else:
-                # The last to end writes the counters.
-                self._write_held()
+            del self._held[key]
+            self._count(took, status)
+            self._write()
 
     def answered(self, status: str) -> None:
         """Note an answer that was given without the application."""
@@ -226,7 +232,8 @@ class SharedTally(Tally):
     def write(self) -> None:
         """Bring the slot up to date."""
         with self._lock:
-            self._write()
+            if self.unwritten:
+                self._write()
 
     def add(self, cell: int) -> None:
         """Add one to a counter that is not about requests."""
@@ -234,6 +241,22 @@ class SharedTally(Tally):
             super().add(cell)
 
     def show(self, cell: int, value: Callable[[], int]) -> None:
-        """Write what `value` returns, as long as no other thread does."""
+        """Write what `value` returns, as long as no other thread does, and all that is not written yet."""
         with self._lock:
             super().show(cell, value)
+            if self.unwritten:
+                self._write()  # the loop may have ended a request, whose reader was gone
+
+    def totals(self) -> tuple[int, int]:
+        """Return the requests that have ended, and the nanoseconds that they took together."""
+        with self._lock:
+            self._add_brief()
+            return super().totals()
+
+    def _add_brief(self) -> None:
+        ended = self._ended
+        while ended:
+            took, status = ended.popleft()
+            self._brief_sum += took
+            self._brief[status] += 1
+        super()._add_brief()
