@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pytest
 
@@ -22,6 +24,17 @@ def application(environ, start_response):
         wait_at_gate()
     start_response("200 OK", [("X-Peer", environ["REMOTE_ADDR"] + " " + environ["REMOTE_PORT"])])
     return [str(os.getpid()).encode()]
+"""
+
+
+ASGI_APPLICATION = """
+import os
+
+async def application(scope, receive, send):
+    assert scope["type"] == "http"
+    peer = "{} {}".format(*scope["client"]).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-peer", peer)]})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
 """
 
 
@@ -43,6 +56,39 @@ def who(client: RawClient) -> int:
     answer = client.answer()
     assert answer.headers["x-peer"] == "{} {}".format(*client.sock.getsockname())
     return int(answer.body)
+
+
+class Load:
+    """Clients that send one request after the other, each on one connection."""
+
+    def __init__(self, url: str, clients: int) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self.answered = [0] * clients
+        """Requests of each client."""
+        self.failures: list[BaseException] = []
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _run(self, number: int) -> None:
+        try:
+            with RawClient(self._url) as client:
+                while not self._stop.is_set():
+                    who(client)
+                    self.answered[number] += 1
+        except BaseException as error:
+            self.failures.append(error)
 
 
 def test_clients_leave_a_worker_whose_threads_are_all_busy(tmp_path: Path, gate: Gate) -> None:
@@ -69,34 +115,43 @@ def test_clients_leave_a_worker_whose_threads_are_all_busy(tmp_path: Path, gate:
 def test_no_connection_ends_when_a_worker_drains_under_load(tmp_path: Path, gate: Gate) -> None:
     with serve(tmp_path, gate, processes=2, threads=2) as server:
         server.ready_workers(2)
-        stop = threading.Event()
-        answered = [0] * 8
-        failures: list[BaseException] = []
-
-        def load(number: int) -> None:
-            try:
-                with RawClient(server.url) as client:
-                    while not stop.is_set():
-                        who(client)
-                        answered[number] += 1
-            except BaseException as error:
-                failures.append(error)
-
-        loads = [threading.Thread(target=load, args=(number,)) for number in range(len(answered))]
-        for thread in loads:
-            thread.start()
-        try:
+        with Load(server.url, clients=8) as load:
             for _ in range(3):
                 with RawClient(server.url) as client:
                     pid = who(client)
                 os.kill(pid, signal.SIGTERM)
                 server.wait_for_output(rf"\(pid {pid}\) ended with exit status 0 after .* s; replacing it")
-        finally:
-            stop.set()
-            for thread in loads:
-                thread.join(30)
-        assert not failures
-        assert all(answered)
+        assert not load.failures
+        assert all(load.answered)
+        assert server.stop() == 0, server.output()
+
+
+@pytest.mark.parametrize("application", [APPLICATION, ASGI_APPLICATION], ids=["wsgi", "asgi"])
+def test_restarts_close_no_connection_and_lose_no_request(
+    tmp_path: Path, gate: Gate, application: str
+) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, application)
+    options = ("--bind", "127.0.0.1:0", "--processes", "2")
+    with CoachmanServe(tmp_path, *options, environment=gate.environment) as server, ExitStack() as stack:
+        old = set(server.ready_workers(2))
+        # Some ask all the time, others only when something has happened: those wait in the queue meanwhile.
+        quiet = [stack.enter_context(RawClient(server.url)) for _ in range(8)]
+        with Load(server.url, clients=4) as load:
+            for generation in (2, 3, 4):
+                so_far = len(server.output())
+                server.send_signal(signal.SIGHUP)
+                for event in (rf"generation {generation} .* is started", r"worker \d+ .* is ready"):
+                    server.wait_for_output(event, after=so_far)
+                    for client in quiet:
+                        who(client)
+                server.wait_for_output(f"the restart is done: generation {generation} serves", after=so_far)
+                for pid in old:
+                    server.wait_for_output(rf"\(pid {pid}\) ended with exit status 0 .*: generation")
+                fresh = {who(client) for client in quiet}
+                assert not fresh & old
+                old = server.worker_pids()
+        assert not load.failures
+        assert all(load.answered)
         assert server.stop() == 0, server.output()
 
 

@@ -85,6 +85,13 @@ def test_the_proxy_protocol_says_who_the_client_is() -> None:
             assert seen(client)[0] == ["192.0.2.1", 1234]
 
 
+def test_a_client_that_was_introduced_is_no_trusted_proxy() -> None:
+    with served(told, PROXIED) as serving:
+        client = serving.connect()
+        client.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n")
+        assert seen(client, "X-Forwarded-For: 127.0.0.1")[0] == ["192.0.2.1", 1234]
+
+
 @pytest.mark.parametrize("config", [PROXIED, WorkerConfig(proxy_protocol=True, trusted_proxies=())])
 def test_a_connection_without_it_is_refused_where_it_is_expected(config: WorkerConfig) -> None:
     with served(told, config) as serving:

@@ -20,13 +20,23 @@ LINGER_SECONDS = 2.0
 """How long what a refused client still sends is thrown away, so that it can read why."""
 
 
+class Introduction(NamedTuple):
+    """Between whom a connection is, as the kernel tells it or a proxy by the PROXY protocol."""
+
+    client: tuple[str, int] | None
+    """None for a local process, on a unix socket."""
+    server: tuple[str, int | None] | None
+    """The port of a unix socket's path is None."""
+    scheme: str
+
+
 class Arrival(NamedTuple):
     """What is known of a connection when it comes, beyond what the kernel tells of its socket."""
 
     served: int = 0
     """Requests that other workers have answered on it."""
-    client: tuple[str, int] | None = None
-    """Who a proxy has said that the client is; None where none has said anything by now."""
+    introduction: Introduction | None = None
+    """None where the kernel tells all, or a proxy has still to tell it."""
 
 
 HandOver: TypeAlias = Callable[[socket.socket, Arrival], bool]

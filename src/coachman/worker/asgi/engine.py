@@ -256,9 +256,13 @@ class AsgiEngine:
 
     def _let_idle_go(self) -> None:
         """Let every connection go that has nothing in hand, where the worker is about to end."""
-        if self._context.draining:
-            for client in list(self._context.clients):
-                client.drain()
+        if not self._context.draining:
+            return
+        moving = self._handing_over if self._context.hand_over is not None else None
+        for client in list(self._context.clients):
+            if moving is not None and moving.full:
+                return  # all others have to wait as well, however many there are
+            client.drain()
 
     def adopt(self, sock: socket.socket, arrival: Arrival = UNKNOWN) -> None:
         """Serve a connection, which is taken over. In the thread of `run` only."""

@@ -11,7 +11,7 @@ import msgspec
 from coachman.protocol.handoff import Passport
 from coachman.protocol.scoreboard import HANDED_OVER, TAKEN_OVER
 from coachman.worker.asgi.board import Board
-from coachman.worker.asgi.context import Arrival
+from coachman.worker.asgi.context import Arrival, Introduction
 from coachman.worker.handoff import Handoff, passport_of
 
 
@@ -30,13 +30,14 @@ class HandingOver:
         self._handoff = handoff
         self._board = board
         self._on_room = on_room
-        self._full = False
+        self.full = False
+        """There was no room for the last one; `on_room` is still to be called."""
 
     def put(self, sock: socket.socket, arrival: Arrival) -> bool:
         """Put a connection at the end, `sock` staying the caller's; return False where there is no room."""
-        if self._full or not self._handoff.put(sock, _passport(sock, arrival)):
-            if not self._full:
-                self._full = True
+        if self.full or not self._handoff.put(sock, _passport(sock, arrival)):
+            if not self.full:
+                self.full = True
                 self._loop.add_writer(self._handoff.put_fd, self._go_on)
             return False
         self._board.add(HANDED_OVER)
@@ -52,30 +53,40 @@ class HandingOver:
             return None
         self._board.add(TAKEN_OVER)
         sock, passport = taken
-        return sock, _arrival(sock, passport)
+        return sock, _arrival(passport)
 
     def close(self) -> None:
         """Wait for room no longer."""
-        if self._full:
+        if self.full:
             self._loop.remove_writer(self._handoff.put_fd)
 
     def _go_on(self) -> None:
-        self._full = False
+        self.full = False
         self._loop.remove_writer(self._handoff.put_fd)
         self._on_room()
 
 
 def _passport(sock: socket.socket, arrival: Arrival) -> Passport:
     passport = passport_of(sock, arrival.served)
-    if arrival.client is not None:
-        peer = (arrival.client[0], str(arrival.client[1]))
-        passport = msgspec.structs.replace(passport, peer=peer)
-    return passport
+    told = arrival.introduction
+    if told is None:
+        return passport
+    return msgspec.structs.replace(
+        passport,
+        peer=passport.peer if told.client is None else (told.client[0], str(told.client[1])),
+        server=passport.server if told.server is None else (told.server[0], str(told.server[1] or "")),
+        scheme=told.scheme,
+        introduced=True,
+    )
 
 
-def _arrival(sock: socket.socket, passport: Passport) -> Arrival:
-    """Return what is known: of the peer only what differs from what the kernel says."""
-    client = None
-    if passport.peer != passport_of(sock).peer:
-        client = (passport.peer[0], int(passport.peer[1] or 0))
-    return Arrival(passport.served, client)
+def _arrival(passport: Passport) -> Arrival:
+    if not passport.introduced:
+        return Arrival(passport.served)
+    (client, client_port), (server, server_port) = passport.peer, passport.server
+    introduction = Introduction(
+        (client, int(client_port or 0)) if client else None,
+        (server, int(server_port) if server_port else None),
+        passport.scheme,
+    )
+    return Arrival(passport.served, introduction)

@@ -8,7 +8,6 @@ are counted, and an idle connection waits in one of our deadlines instead of a t
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from uvicorn.config import Config
 
 from coachman.protocol.http.refusal import BadRequest
-from coachman.worker.asgi.context import Arrival, Context
+from coachman.worker.asgi.context import Arrival, Context, Introduction
 from coachman.worker.asgi.cycle import Cycle
 from coachman.worker.asgi.patience import Patience
 from coachman.worker.asgi.refusal import refusal_response
@@ -256,17 +255,22 @@ class HttpConnection(Patience):
 
     def _departure(self) -> Arrival:
         """Return what the next worker has to know."""
-        introduced = self._context.proxy_protocol and self._introduction is None
-        return Arrival(self._requests, self.client if introduced else None)
+        if not self._context.proxy_protocol or self._introduction is not None:
+            return Arrival(self._requests)
+        return Arrival(self._requests, Introduction(self.client, self.server, self.scheme or "http"))
 
     def _leave(self) -> None:
         """Move the connection to another worker, or end it."""
         transport = self.transport
+        if transport.is_closing():
+            return  # it has left already, and must not come into the queue a second time
         if transport.get_write_buffer_size():
             transport.set_write_buffer_limits(high=0)  # then the end of it is told, in resume_writing
             return
-        # A socket object of our own: those that loops give out are made to be looked at only.
-        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as sock:
+        # A socket object of our own: those that loops give out are made to be looked at only. It borrows the
+        # descriptor, because there may be none left for a duplicate.
+        sock = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+        try:
             hand_over = self._context.hand_over
             if hand_over is None:
                 if not _has_unread(sock):
@@ -275,6 +279,8 @@ class HttpConnection(Patience):
                 # The queue holds the connection open: nothing that is closed here ends it.
                 transport.abort()
             # Else there is no room in the queue, and we are told when there is.
+        finally:
+            sock.detach()
 
 
 def _has_unread(sock: socket.socket) -> bool:

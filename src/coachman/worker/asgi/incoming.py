@@ -14,7 +14,7 @@ from coachman.protocol.http.head import FieldBlock
 from coachman.protocol.http.refusal import BadRequest, malformed
 from coachman.protocol.http.target import check_target, split_target
 from coachman.protocol.proxy_protocol import read_proxy_header
-from coachman.worker.asgi.context import Arrival, Context
+from coachman.worker.asgi.context import Arrival, Context, Introduction
 from coachman.worker.asgi.head_check import HeadCheck, apply_origin, set_host
 from coachman.worker.asgi.state import State
 
@@ -41,14 +41,14 @@ class Incoming(HttpToolsProtocol):
         """The request offers another protocol, and is to be parsed again without the offer."""
         self._upgraded = False
         """The transport belongs to a WebSocket now."""
-        self._introduction = b"" if context.proxy_protocol and arrival.client is None else None
+        self._introduction = b"" if context.proxy_protocol and arrival.introduction is None else None
         """What has come of the PROXY protocol's header, while it is waited for."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_check = HeadCheck(self._context, self.client[0] if self.client else "")
-        if self._arrival.client is not None:
-            self.client = self._arrival.client
+        if self._arrival.introduction is not None:
+            self._be_introduced(self._arrival.introduction)
+        self._check_heads()
 
     def _receive(self, data: bytes) -> None:
         """Parse `data`, which is one read; raise `BadRequest` where something in it is not served."""
@@ -180,13 +180,21 @@ class Incoming(HttpToolsProtocol):
             self._introduction = data
             return b""
         self._introduction = None
+        client, server = self.client, self.server
         if header.source is not None:
-            self.client = (header.source.address, int(header.source.port or 0))
+            address, port = header.source
+            client = (address, int(port or 0)) if address else None
         if header.destination is not None and header.destination.address:
-            self.server = (header.destination.address, int(header.destination.port))
-        if header.tls:
-            self.scheme = "https"
+            server = (header.destination.address, int(header.destination.port))
+        self._be_introduced(Introduction(client, server, "https" if header.tls else "http"))
+        self._check_heads()  # whoever was introduced is no proxy that would be believed
         return data[header.size :]
+
+    def _be_introduced(self, introduction: Introduction) -> None:
+        self.client, self.server, self.scheme = introduction  # type: ignore[assignment]  # uvicorn's scheme
+
+    def _check_heads(self) -> None:
+        self._head_check = HeadCheck(self._context, self.client[0] if self.client else "")
 
     def _describe_peer(self) -> str:
         return self.client[0] if self.client else "a local process"
