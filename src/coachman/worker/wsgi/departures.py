@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 from select import EPOLLOUT
 from typing import TYPE_CHECKING
@@ -67,7 +68,7 @@ class Departures:
             return
         if events > REBALANCED and not self._no_room and handoff.idle_siblings:
             idle = (connection for connection in engine.connections.values() if connection.idle)
-            for connection, _ in zip(list(idle), range(REBALANCED), strict=False):
+            for connection in list(islice(idle, REBALANCED)):  # a copy: those that leave are taken out
                 if not self._put(handoff, connection):
                     break
 
