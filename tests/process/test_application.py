@@ -234,6 +234,26 @@ def test_the_number_of_workers_can_be_changed(tmp_path: Path) -> None:
     asyncio.run(use())
 
 
+def test_a_start_that_was_called_off_is_waited_for_when_it_stops(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            write_application(tmp_path, "import signal", "signal.pause()")
+            served.begin_restart("one that hangs")
+            await until(served, lambda status: any(worker.generation == 2 for worker in status.workers))
+            (hanging,) = [worker.pid for worker in served.status().workers if worker.generation == 2]
+            served.begin_restart("one that calls the first off")
+            for _ in range(3):
+                await asyncio.sleep(0)  # until it has been killed, which is not yet to be gone
+            await served.stop()
+            assert served.pids() == set()
+            with pytest.raises(ProcessLookupError):  # reaped as well
+                os.kill(hanging, 0)
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
 def test_its_state_tells_of_every_worker(tmp_path: Path) -> None:
     async def use() -> None:
         async with application(tmp_path) as served:

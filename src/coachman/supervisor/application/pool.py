@@ -86,11 +86,12 @@ class Pool:
         for member in self.members:
             member.unwanted = "the server stops"
             if member.state is State.SPAWNING:
-                self._lives[member.slot].cancel()
+                self._call_off(member.slot)
             elif member.state is State.READY:
                 self._drain(member)
-        if self._lives:
+        while self._lives:
             await asyncio.wait(self._lives.values())
+            await asyncio.sleep(0)  # a turn of the loop: what has ended is forgotten in a callback
         await self.generations.stop()
         await self._background.wait()
 
@@ -126,7 +127,7 @@ class Pool:
                     self._drain(member)
                 case CallOff(slot):
                     self._members[slot].unwanted = "a later generation takes its place"
-                    self._lives[slot].cancel()
+                    self._call_off(slot)
         self.generations.settle(self.members, self.wanted)
         self._on_change()
 
@@ -172,6 +173,11 @@ class Pool:
         self._background.run(
             member.process.abort() if stuck else member.process.drain(hand_over=not self._stopping)
         )
+
+    def _call_off(self, slot: int) -> None:
+        """Give up a start; again, and nothing happens: a second time would end the wait for its process."""
+        if not self._lives[slot].cancelling():
+            self._lives[slot].cancel()
 
     # The life of a worker.
 
