@@ -23,6 +23,8 @@ from coachman.supervisor.application.application import Application
 from coachman.supervisor.application.worker_source import WorkerSource
 from coachman.supervisor.failures.failure import StartFailed
 from coachman.supervisor.log.log import Log
+from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.unix.processes import Ending
 
 from ..end_to_end.applications import HELLO, write_application
 
@@ -234,8 +236,19 @@ def test_the_number_of_workers_can_be_changed(tmp_path: Path) -> None:
     asyncio.run(use())
 
 
-def test_a_start_that_was_called_off_is_waited_for_when_it_stops(tmp_path: Path) -> None:
+def test_a_start_that_was_called_off_is_waited_for_when_it_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def use() -> None:
+        may_end = asyncio.Event()
+        ended = WorkerProcess.ended
+
+        async def ended_when_it_may(worker: WorkerProcess) -> Ending:
+            if worker.generation == 2:  # a process takes its time to go, after SIGKILL as well
+                await may_end.wait()
+            return await ended(worker)
+
+        monkeypatch.setattr(WorkerProcess, "ended", ended_when_it_may)
         async with application(tmp_path) as served:
             await served.start()
             write_application(tmp_path, "import signal", "signal.pause()")
@@ -243,9 +256,13 @@ def test_a_start_that_was_called_off_is_waited_for_when_it_stops(tmp_path: Path)
             await until(served, lambda status: any(worker.generation == 2 for worker in status.workers))
             (hanging,) = [worker.pid for worker in served.status().workers if worker.generation == 2]
             served.begin_restart("one that calls the first off")
-            for _ in range(3):
+            for _ in range(10):
                 await asyncio.sleep(0)  # until it has been killed, which is not yet to be gone
-            await served.stop()
+            stopping = asyncio.create_task(served.stop())
+            await asyncio.wait({stopping}, timeout=1)
+            assert not stopping.done()
+            may_end.set()
+            await stopping
             assert served.pids() == set()
             with pytest.raises(ProcessLookupError):  # reaped as well
                 os.kill(hanging, 0)
