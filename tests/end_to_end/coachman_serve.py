@@ -79,8 +79,13 @@ class CoachmanServe:
 
     @property
     def url(self) -> str:
-        """The address that it listens at, without a slash at the end."""
+        """The address that it listens at, without a slash at the end; for one application only."""
         return self.wait_for_output(r"listening at (http://\S+)").group(1).rstrip("/")
+
+    def url_of(self, application: str) -> str:
+        """Return as `url` does the address of one of several applications, which start in any order."""
+        listening = rf"\b{application}: listening at (http://\S+)"
+        return self.wait_for_output(listening).group(1).rstrip("/")
 
     def output(self) -> str:
         """Return all that was printed so far, on stdout and stderr."""

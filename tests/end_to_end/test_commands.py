@@ -79,7 +79,7 @@ def test_status_ends_with_6_while_something_does_not_serve(tmp_path: Path, here:
         "[applications.broken]\napp = 'broken'\nbind = '127.0.0.1:0'\nprocesses = 1\n"
     )
     with CoachmanServe(folder=tmp_path) as server:
-        assert httpx.get(server.url, timeout=30, trust_env=False).text == "hello"
+        assert httpx.get(server.url_of("fine"), timeout=30, trust_env=False).text == "hello"
         server.wait_for_output("no more of this")
         done = coachman("status")
         assert done.status == 6
