@@ -38,7 +38,8 @@ from coachman.worker.wsgi.loop import Loop
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.response import ExceptionInfo, Headers
 from coachman.worker.wsgi.saturation import Saturation
-from coachman.worker.wsgi.tally import SharedTally, Tally, used_since
+from coachman.worker.wsgi.shared_tally import SharedTally
+from coachman.worker.wsgi.tally import Tally, used_since
 from coachman.worker.wsgi.timeouts import Agenda, shortest
 
 if TYPE_CHECKING:
