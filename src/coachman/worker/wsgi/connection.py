@@ -30,7 +30,7 @@ from coachman.worker.wsgi.timeouts import Phase, Wait, deadline, overdue
 from coachman.worker.wsgi.wording import error_response, traceback_text
 
 if TYPE_CHECKING:
-    from coachman.worker.wsgi.engine import Engine
+    from coachman.worker.wsgi.serving_loop import ServingLoop
 
 READ_SIZE = 64 * 1024
 BODY_READ_SIZE = 512 * 1024
@@ -84,7 +84,7 @@ class Connection:
         "waits_since",
     )
 
-    def __init__(self, engine: Engine, sock: socket.socket, environ: Environ) -> None:
+    def __init__(self, engine: ServingLoop, sock: socket.socket, environ: Environ) -> None:
         self._engine = engine
         self.sock = sock
         self.fd = sock.fileno()

@@ -33,7 +33,7 @@ from coachman.worker.wsgi.request_ids import KEY
 from coachman.worker.wsgi.response import Response
 
 if TYPE_CHECKING:
-    from coachman.worker.wsgi.engine import Engine
+    from coachman.worker.wsgi.serving_loop import ServingLoop
 
 INLINE_SIZE: Final = 64 * 1024
 """Bytes of a file that are read at once: less work than to have the kernel send them."""
@@ -49,7 +49,7 @@ class ServicedConnection(Connection):
 
     _out: AnswerOutbox
 
-    def __init__(self, engine: Engine, sock: socket.socket, environ: Environ) -> None:
+    def __init__(self, engine: ServingLoop, sock: socket.socket, environ: Environ) -> None:
         super().__init__(engine, sock, environ)
         services = engine.services
         assert services is not None
