@@ -9,6 +9,7 @@ from coachman.config.model import Bounds
 from coachman.worker.wsgi.timeouts import Agenda, shortest
 
 if TYPE_CHECKING:
+    from coachman.worker.wsgi.client_socket import ClientSocket
     from coachman.worker.wsgi.connection import Connection
 
 GIVEN_UP_AT_ONCE: Final = 50
@@ -34,7 +35,7 @@ class Lookout:
         if self._connections.get(connection.fd) is connection:
             self._agenda.add(connection.fd, time.monotonic() + self._interval)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: ClientSocket) -> None:
         """Look at a connection no more; in any thread."""
         self._agenda.discard(connection.fd)
 

@@ -27,6 +27,7 @@ from coachman.worker.wsgi.tally import Tally
 
 if TYPE_CHECKING:
     from coachman.worker.services import Services
+    from coachman.worker.wsgi.client_socket import ClientSocket
     from coachman.worker.wsgi.connection import Connection
 
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
@@ -98,7 +99,7 @@ class ServingLoop(Loop):
         else:
             connection.pump()
 
-    def arm(self, connection: Connection, events: int) -> None:
+    def arm(self, connection: ClientSocket, events: int) -> None:
         """Wait for `events` on `connection`. The loop may use it from this moment on."""
         if self.pool is not None:
             events |= EPOLLONESHOT | EPOLLRDHUP
@@ -112,7 +113,7 @@ class ServingLoop(Loop):
         """While the worker drains: a connection that was in hand is idle, and armed."""
         self.call_soon(self._departures.go_on)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: ClientSocket) -> None:
         """Take `connection`, which is about to close its socket, out of the loop."""
         del self._handlers[connection.fd], self.connections[connection.fd]
         self._lookout.forget(connection)
