@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import socket
 from collections.abc import Iterator
 
@@ -95,6 +96,34 @@ def test_what_nobody_has_taken_is_closed_with_the_queue() -> None:
     queue.close()
     with client:
         assert client.recv(1) == b""
+
+
+def readable(end: socket.socket) -> bool:
+    return bool(select.select([end], [], [], 0)[0])
+
+
+def test_to_be_woken_changes_neither_what_is_in_the_queue_nor_its_order(queue: HandoffQueue) -> None:
+    queue.wake()
+    assert readable(queue.take_end)
+    assert queue.take(100) is None
+    assert not readable(queue.take_end)
+    clients = [put_one_side(queue, b"first")]
+    queue.wake()
+    queue.wake()
+    clients.append(put_one_side(queue, b"second"))
+    for expected, client in zip((b"first", b"second"), clients, strict=True):
+        taken = queue.take(100)
+        assert taken is not None
+        with taken[0], client:
+            assert taken[1] == expected
+    assert queue.take(100) is None
+
+
+def test_a_full_queue_wakes_nobody_and_keeps_nobody_waiting(queue: HandoffQueue) -> None:
+    queue.put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    for _ in range(1000):
+        queue.wake()
+    assert queue.take(100) is None
 
 
 def test_a_passport_survives_the_journey() -> None:

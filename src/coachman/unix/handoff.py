@@ -21,6 +21,9 @@ _DESCRIPTOR_SIZE: Final = array.array("i").itemsize
 _ROOM: Final = socket.CMSG_SPACE(_DESCRIPTOR_SIZE)
 
 # ETOOMANYREFS: a user may have as many descriptors on their way as RLIMIT_NOFILE says (unix(7)).
+_NOTHING: Final = b"\0"
+"""A message without a descriptor, which is passed over: it only wakes."""
+
 _FULL: Final = {errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS}
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE}
 
@@ -65,32 +68,42 @@ class HandoffQueue:
             raise
         return True
 
+    def wake(self) -> None:
+        """Wake one of those that wait for something to take, without changing what is there."""
+        with suppress(BlockingIOError):  # whoever takes something makes room, and so is awake
+            self.put_end.send(_NOTHING, socket.MSG_NOSIGNAL)
+
     def take(self, max_size: int) -> tuple[socket.socket, bytes] | None:
         """Take what is first, a socket that is the caller's and a message of at most so many bytes.
 
         Returns None where nothing is there. Raises `NoDescriptorLeft`.
         """
-        try:
-            self.take_end.recv(1, socket.MSG_PEEK)  # mostly there is nothing, and that is to cost little
-        except BlockingIOError:
-            return None
-        # Where there is no number for it, the kernel drops the descriptor with its message: a look before.
-        try:
-            os.close(os.dup(self.take_end.fileno()))
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                raise NoDescriptorLeft(error.errno, os.strerror(error.errno)) from None
-            raise
-        try:
-            message, ancillary, _flags, _ = self.take_end.recvmsg(max_size, _ROOM, socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            return None
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _DESCRIPTOR_SIZE:
-                (fd,) = array.array("i", data[:_DESCRIPTOR_SIZE])
-                return socket.socket(fileno=fd), message
-        if not message:
-            return None  # the end of the stream: nobody can put anything there any more
+        while True:
+            try:
+                self.take_end.recv(1, socket.MSG_PEEK)  # mostly there is nothing, which is to cost little
+            except BlockingIOError:
+                return None
+            # Where there is no number for it, the kernel drops the descriptor with its message: so look.
+            try:
+                os.close(os.dup(self.take_end.fileno()))
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    raise NoDescriptorLeft(error.errno, os.strerror(error.errno)) from None
+                raise
+            try:
+                message, ancillary, _flags, _ = self.take_end.recvmsg(
+                    max_size, _ROOM, socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                return None
+            for level, kind, data in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _DESCRIPTOR_SIZE:
+                    (fd,) = array.array("i", data[:_DESCRIPTOR_SIZE])
+                    return socket.socket(fileno=fd), message
+            if not message:
+                return None  # the end of the stream: nobody can put anything there any more
+            if message != _NOTHING:
+                break
         # Another thread of the application has taken the last number in between.
         raise NoDescriptorLeft(errno.EMFILE, os.strerror(errno.EMFILE) + "; a connection was lost by it")
 

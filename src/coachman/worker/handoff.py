@@ -70,6 +70,10 @@ class Handoff:
         """
         return self._queue.put(sock, encode_passport(passport))
 
+    def wake(self) -> None:
+        """Have a worker look into the queue that waits for something to come into it."""
+        self._queue.wake()
+
     def take(self) -> tuple[socket.socket, Passport] | None:
         """Take the connection that has waited longest; None where none does. The socket is the caller's.
 

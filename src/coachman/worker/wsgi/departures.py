@@ -76,10 +76,7 @@ class Departures:
         """Return when the connection that waits longest for a thread will have waited too long, or inf."""
         if self._handoff is None or self._no_room or self._draining:
             return inf
-        try:
-            return max(self._not_before, pool.unread[0].waits_since + PATIENCE_SECONDS)
-        except IndexError:  # none waits (any more)
-            return inf
+        return max(self._not_before, pool.unread_since + PATIENCE_SECONDS)
 
     def look_at_pool(self, pool: Pool, now: float) -> None:
         """After a turn of the loop: hand over those that have waited for a thread for too long."""
@@ -89,20 +86,16 @@ class Departures:
         if not handoff.siblings:
             self._not_before = now + ALONE_SECONDS
         elif pool.full or self._worthwhile(handoff):
-            self._put_waiting(handoff, pool, now - PATIENCE_SECONDS)
+            pool.hand_over(now - PATIENCE_SECONDS, lambda connection: self._put(handoff, connection))
         else:
             self._not_before = now + PATIENCE_SECONDS
 
     def pass_on_waking(self) -> None:
         """Wake a sibling for what is in the queue: the kernel has woken this worker alone, which is busy."""
         handoff = self._handoff
-        if handoff is None or not handoff.look_for_idle_siblings():
-            return  # whoever is busy will look when he is done
-        taken = handoff.take()
-        if taken is not None:
-            sock, passport = taken
-            with sock:
-                handoff.put(sock, passport)  # there is room: for this very one
+        if handoff is not None and handoff.look_for_idle_siblings():
+            handoff.wake()
+        # Else whoever is busy will look when he is done.
 
     # Draining.
 
@@ -123,7 +116,7 @@ class Departures:
                     connection.close_if_idle()
         elif handoff is not None and not self._no_room:
             if engine.pool is not None:
-                self._put_waiting(handoff, engine.pool, float("inf"))
+                engine.pool.hand_over(inf, lambda connection: self._put(handoff, connection))
             with engine.giving_back:
                 for connection in list(engine.connections.values()):
                     if connection.lingers:
@@ -132,19 +125,6 @@ class Departures:
                         break
 
     # The queue.
-
-    def _put_waiting(self, handoff: Handoff, pool: Pool, since: float) -> None:
-        """Put those into the queue that have waited since then or longer; threads take theirs meanwhile."""
-        while True:
-            try:
-                if pool.unread[0].waits_since > since:
-                    return
-                connection = pool.unread.popleft()
-            except IndexError:
-                return
-            if not self._put(handoff, connection):
-                pool.add_first(connection)
-                return
 
     def _put(self, handoff: Handoff, connection: Connection) -> bool:
         """Put a connection into the queue; return False, with an eye on the queue, where there is no room."""

@@ -80,13 +80,13 @@ class Saturation:
                 self._since, self._requests_seen = now, requests
             elif now - self._since >= SATURATION_SECONDS and not pool.full:
                 self.take_nothing(pool)
-        if pool.unread:
+        if pool.has_unread():
             self._departures.look_at_pool(pool, now)
 
     def next_look(self, pool: Pool) -> float:
         """Return when to look again although nothing happens, in monotonic seconds; infinity: not at all."""
         moment = inf if self._since is None or pool.full else self._since + SATURATION_SECONDS
-        return min(moment, self._departures.next_look(pool)) if pool.unread else moment
+        return min(moment, self._departures.next_look(pool)) if pool.has_unread() else moment
 
     def take_nothing(self, pool: Pool) -> None:
         """Leave it to others to take connections, until a thread is free."""
