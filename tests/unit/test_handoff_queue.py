@@ -102,6 +102,30 @@ def readable(end: socket.socket) -> bool:
     return bool(select.select([end], [], [], 0)[0])
 
 
+def test_who_begins_to_take_is_heard_where_connections_are_put(queue: HandoffQueue) -> None:
+    assert not readable(queue.put_end)
+    queue.call_out()
+    queue.call_out()
+    assert readable(queue.put_end)
+    queue.forget_calls()
+    assert not readable(queue.put_end)
+    queue.forget_calls()
+    queue.call_out()
+    assert readable(queue.put_end)
+    assert not readable(queue.take_end)
+    assert queue.take(100) is None
+
+
+def test_calls_that_nobody_hears_hold_nobody_up(queue: HandoffQueue) -> None:
+    queue.take_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    for _ in range(1000):
+        queue.call_out()
+    queue.forget_calls()
+    assert not readable(queue.put_end)
+    queue.call_out()
+    assert readable(queue.put_end)
+
+
 def test_to_be_woken_changes_neither_what_is_in_the_queue_nor_its_order(queue: HandoffQueue) -> None:
     queue.wake()
     assert readable(queue.take_end)

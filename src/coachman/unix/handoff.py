@@ -3,6 +3,8 @@
 A `SOCK_SEQPACKET` pair that many processes have inherited. A message carries one descriptor and a few
 bytes; the kernel gives each message to one reader. It keeps what it carries open for as long as anybody
 has both ends.
+
+The pair's other direction carries calls: who begins to take says so to those that wait for somebody.
 """
 
 from __future__ import annotations
@@ -106,6 +108,17 @@ class HandoffQueue:
                 break
         # Another thread of the application has taken the last number in between.
         raise NoDescriptorLeft(errno.EMFILE, os.strerror(errno.EMFILE) + "; a connection was lost by it")
+
+    def call_out(self) -> None:
+        """Make the end where connections are put readable, for those that wait for somebody who takes."""
+        with suppress(BlockingIOError):  # full of calls that nobody has waited for: it is readable
+            self.take_end.send(b"\0", socket.MSG_NOSIGNAL)
+
+    def forget_calls(self) -> None:
+        """Make that end readable again by the next call only."""
+        with suppress(BlockingIOError):
+            while self.put_end.recv(1):
+                pass
 
     def close(self) -> None:
         """Close both ends in this process; the last process to do so closes what is in the queue."""

@@ -56,12 +56,14 @@ class Handoff:
 
     @property
     def put_fd(self) -> int:
-        """Writable while there is room in the queue."""
+        """Writable while there is room in the queue, readable once `is_alone` is no longer true."""
         return self._queue.put_end.fileno()
 
     def announce(self, takes: bool) -> None:
         """Tell the siblings whether this worker takes connections from the queue."""
         self._columns[self._slot * CELLS + TAKES] = int(takes)
+        if takes:
+            self._queue.call_out()  # after the mark, which is what they look at then
 
     def put(self, sock: socket.socket, passport: Passport) -> bool:
         """Put a connection at the end, between two requests; return False where there is no room.
@@ -101,6 +103,14 @@ class Handoff:
         """Those of them that could call the application at once."""
         self._look()
         return self._idle_siblings
+
+    def is_alone(self) -> bool:
+        """Return whether no other worker takes connections; where so, `put_fd` tells when that changes."""
+        if self.siblings:
+            return False
+        self._queue.forget_calls()  # before the look: who comes after it is heard
+        self._looked_at = float("-inf")
+        return self.siblings == 0
 
     def look_for_idle_siblings(self) -> int:
         """As `idle_siblings`, of this very moment."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 from math import inf
-from select import EPOLLOUT
-from typing import TYPE_CHECKING
+from select import EPOLLIN, EPOLLOUT
+from typing import TYPE_CHECKING, Final
 
-from coachman.policy.handing_over import PATIENCE_SECONDS, WORTHWHILE_SECONDS, worth_handing_over
+from coachman.policy.handing_over import (
+    PATIENCE_SECONDS,
+    WORTHWHILE_SECONDS,
+    worth_handing_over,
+)
 from coachman.protocol.scoreboard import HANDED_OVER
 from coachman.worker.handoff import Handoff
 
@@ -21,11 +25,11 @@ PATIENCE = int(PATIENCE_SECONDS * 1e9)
 AVERAGED_REQUESTS = 50
 """Requests over which the average duration is taken, at least."""
 
-ALONE_SECONDS = 0.05
-"""How long a worker that has found itself alone believes that, while somebody waits."""
-
 REBALANCED = 16
 """Idle connections that go to an idle sibling after one long turn of brief calls."""
+
+_ROOM: Final = EPOLLOUT
+_SIBLING: Final = EPOLLIN
 
 
 class Departures:
@@ -34,8 +38,8 @@ class Departures:
     def __init__(self, engine: ServingLoop) -> None:
         self._engine = engine
         self._handoff: Handoff | None = None
-        self._no_room = False
-        """The queue is full; the loop waits for that to change."""
+        self._awaits = 0
+        """What is waited for, with nothing put into the queue meanwhile: `_ROOM`, `_SIBLING`; 0: nothing."""
         self._draining = False
         self._not_before = 0.0
         """When to look at waiting connections again, in monotonic seconds: it was not worthwhile."""
@@ -53,7 +57,7 @@ class Departures:
         engine, handoff = self._engine, self._handoff
         if handoff is None or engine.pool is not None or engine.tally.now - engine.turn_began < PATIENCE:
             return
-        if self._draining or self._no_room or not self._worthwhile(handoff):
+        if self._draining or self._awaits or not handoff.siblings or not self._worthwhile(handoff):
             return
         for fd, _events in engine.events:
             connection = engine.connections.get(fd)
@@ -66,7 +70,7 @@ class Departures:
         engine, handoff = self._engine, self._handoff
         if handoff is None or engine.tally.now - engine.turn_began < PATIENCE or self._draining:
             return
-        if events > REBALANCED and not self._no_room and handoff.idle_siblings:
+        if events > REBALANCED and not self._awaits and handoff.idle_siblings:
             idle = (connection for connection in engine.connections.values() if connection.idle)
             for connection in list(islice(idle, REBALANCED)):  # a copy: those that leave are taken out
                 if not self._put(handoff, connection):
@@ -74,7 +78,7 @@ class Departures:
 
     def next_look(self, pool: Pool) -> float:
         """Return when the connection that waits longest for a thread will have waited too long, or inf."""
-        if self._handoff is None or self._no_room or self._draining:
+        if self._handoff is None or self._awaits or self._draining:
             return inf
         return max(self._not_before, pool.unread_since + PATIENCE_SECONDS)
 
@@ -83,8 +87,8 @@ class Departures:
         handoff = self._handoff
         if handoff is None or now < self.next_look(pool):
             return
-        if not handoff.siblings:
-            self._not_before = now + ALONE_SECONDS
+        if handoff.is_alone():
+            self._await(_SIBLING)
         elif pool.full or self._worthwhile(handoff):
             pool.hand_over(now - PATIENCE_SECONDS, lambda connection: self._put(handoff, connection))
         else:
@@ -102,6 +106,8 @@ class Departures:
     def begin(self, *, hand_over: bool) -> None:
         """Let every connection go as soon as nothing of a request is here: to siblings, or for good."""
         self._draining = True
+        if self._awaits == _SIBLING:
+            self._await(0)  # siblings or not: connections wait in the queue for who comes after
         if not hand_over or self._handoff is None:
             self._engine.closing = True
         self.go_on()
@@ -114,7 +120,7 @@ class Departures:
                 # A copy, made in one step: other threads forget their connections meanwhile.
                 for connection in list(engine.connections.values()):
                     connection.close_if_idle()
-        elif handoff is not None and not self._no_room:
+        elif handoff is not None and not self._awaits:
             if engine.pool is not None:
                 engine.pool.hand_over(inf, lambda connection: self._put(handoff, connection))
             with engine.giving_back:
@@ -129,19 +135,27 @@ class Departures:
     def _put(self, handoff: Handoff, connection: Connection) -> bool:
         """Put a connection into the queue; return False, with an eye on the queue, where there is no room."""
         if not handoff.put(connection.sock, connection.passport):
-            self._no_room = True
-            self._engine.watch(handoff.put_fd, EPOLLOUT, self._on_room)
+            self._await(_ROOM)
             return False
         connection.leave()
         self._engine.tally.add(HANDED_OVER)
         return True
 
-    def _on_room(self, _events: int) -> None:
+    def _await(self, events: int) -> None:
+        """Put nothing into the queue until `events` happen on that end of it; 0: go on at once."""
         assert self._handoff is not None
-        self._engine.remove_reader(self._handoff.put_fd)
-        self._no_room = False
+        if self._awaits:
+            self._engine.remove_reader(self._handoff.put_fd)
+        self._awaits = events
+        if events:
+            self._engine.watch(self._handoff.put_fd, events, self._on_queue)
+
+    def _on_queue(self, _events: int) -> None:
+        self._await(0)
         if self._draining:
             self.go_on()
+
+    # The length of calls.
 
     def calls_are_brief(self) -> bool:
         """Whether calls of the application have been too brief lately for moving connections."""
