@@ -92,6 +92,12 @@ class Neighbour:
         self._drain = asyncio.create_task(self.process.drain(hand_over=True))
         await self._draining.wait()
 
+    async def wait_for_end(self) -> None:
+        """Return once it has ended, after `begin_drain`, because nothing was left to do."""
+        async with asyncio.timeout(60):
+            ending = await self.process.ended()
+        assert (ending.status, self.process.drained) == (0, True)
+
     async def kill(self) -> None:
         """End it with SIGKILL; return once it is gone."""
         self.process.kill()

@@ -8,6 +8,7 @@ from math import inf
 
 import pytest
 
+from coachman.policy.handing_over import hopes_until
 from coachman.worker.handoff import Handoff
 
 from .worker_group import Environ, Group, Start, Worker, answer, ask, fill, make_busy
@@ -97,3 +98,8 @@ def test_a_lone_worker_keeps_those_that_wait_behind_a_long_call_in_its_loop(grou
     group.gate.open()
     assert [answer(client) for client in (busy, *clients)] == [alone.name] * 6
     assert alone.view().counters.handed_over == 0
+
+
+def test_half_of_a_drain_is_hoped_for_room() -> None:
+    assert hopes_until(100.0, 110.0) == 105.0
+    assert hopes_until(100.0, 100.0) == 100.0

@@ -11,6 +11,20 @@ WORTHWHILE_SECONDS: Final = 0.0005
 """Calls from this length on: to hand a connection over and take it in costs a small fraction of it."""
 
 
+HOPE_SHARE: Final = 0.5
+"""For this part of a drain, a full queue is expected to have room for everybody before the end."""
+
+
+def hopes_until(now: float, deadline: float) -> float:
+    """Return when connections that found the queue full have to be told that they will end.
+
+    A worker drains from `now` until `deadline`, both in monotonic seconds. Until the moment returned they are
+    kept alive: a full queue mostly means that the next worker is being started, so who is told to go would
+    wait for that, and who stays is served. After it, answers to the requests that still come are the last.
+    """
+    return now + HOPE_SHARE * (deadline - now)
+
+
 def worth_handing_over(*, average_call: float, idle_siblings: int) -> bool:
     """Return whether connections that have waited long enough go into the queue.
 

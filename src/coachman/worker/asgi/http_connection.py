@@ -104,7 +104,7 @@ class HttpConnection(Patience):
             self.flow,
             date=self._state.date_line(),
             expect_100_continue=fields.expects_continue,
-            keep_alive=fields.keep_alive and not (last or (context.draining and context.hand_over is None)),
+            keep_alive=fields.keep_alive and not (last or context.answers_are_last),
             on_response=self.on_response_complete,
         )
         if self._running is None:
@@ -236,7 +236,7 @@ class HttpConnection(Patience):
         """Go now where the connection is idle, else with the last response that is due."""
         if self.idle:
             self._leave()
-        elif self._context.hand_over is None and self._running is not None:
+        elif self._context.answers_are_last and self._running is not None:
             self._running.keep_alive = False
 
     def say_farewell(self) -> None:

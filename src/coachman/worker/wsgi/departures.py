@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from coachman.policy.handing_over import (
     PATIENCE_SECONDS,
     WORTHWHILE_SECONDS,
+    hopes_until,
     worth_handing_over,
 )
 from coachman.protocol.scoreboard import HANDED_OVER
@@ -41,6 +42,8 @@ class Departures:
         self._awaits = 0
         """What is waited for, with nothing put into the queue meanwhile: `_ROOM`, `_SIBLING`; 0: nothing."""
         self._draining = False
+        self._hopes_until = inf
+        """Until when a full queue is believed to have room before the drain is over, in monotonic seconds."""
         self._not_before = 0.0
         """When to look at waiting connections again, in monotonic seconds: it was not worthwhile."""
         self._averaged = (0, 0)
@@ -103,14 +106,29 @@ class Departures:
 
     # Draining.
 
-    def begin(self, *, hand_over: bool) -> None:
+    def begin(self, *, hand_over: bool, now: float, deadline: float) -> None:
         """Let every connection go as soon as nothing of a request is here: to siblings, or for good."""
+        engine = self._engine
         self._draining = True
+        self._hopes_until = min(self._hopes_until, hopes_until(now, deadline))
         if self._awaits == _SIBLING:
             self._await(0)  # siblings or not: connections wait in the queue for who comes after
         if not hand_over or self._handoff is None:
-            self._engine.closing = True
+            engine.closing = engine.answers_are_last = True
         self.go_on()
+
+    def heed_deadline(self, now: float) -> float:
+        """Have peers told that their connections end where these will hardly move any more.
+
+        Returns when to look again, in monotonic seconds; infinity: something else happens first.
+        """
+        engine = self._engine
+        if self._awaits != _ROOM or engine.answers_are_last:
+            return inf
+        if now < self._hopes_until:
+            return self._hopes_until
+        engine.answers_are_last = True
+        return inf
 
     def go_on(self) -> None:
         """Let those go that are idle."""
@@ -153,6 +171,7 @@ class Departures:
     def _on_queue(self, _events: int) -> None:
         self._await(0)
         if self._draining:
+            self._engine.answers_are_last = self._engine.closing
             self.go_on()
 
     # The length of calls.

@@ -109,15 +109,15 @@ class Engine(ServingLoop):
         here. Otherwise idle ones are closed, and every response is the last one on its connection. Called
         again: the earlier deadline counts, and there is no way back to handing over.
         """
-        deadline = time.monotonic() + seconds
-        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+        now = time.monotonic()
+        self._deadline = min(inf if self._deadline is None else self._deadline, now + seconds)
         if not self.draining:
             self.draining = True
             self._intake.close_listeners()
             self._intake.leave()
             if self._handoff is not None:
                 self._handoff.announce(False)
-        self._departures.begin(hand_over=hand_over)
+        self._departures.begin(hand_over=hand_over, now=now, deadline=self._deadline)
 
     def run(self) -> bool:
         """Serve. Return True where everything in hand was finished, False where some was given up."""
@@ -201,7 +201,7 @@ class Engine(ServingLoop):
             self._intake.resume_when_due(now)
             moment = min(moment, self._intake.again_at or inf)
         if self._deadline is not None:
-            moment = min(moment, self._deadline)
+            moment = min(moment, self._deadline, self._departures.heed_deadline(now))
         if self.pool is not None:
             moment = min(moment, self._saturation.next_look(self.pool))
         return None if moment == inf else max(0.0, moment - now)

@@ -83,7 +83,7 @@ class Responder(ClientSocket):
         try:
             environ = build_environ(peer.environ, request, peer.forwarded)
             result = engine.application(environ, response.start)
-            if engine.closing:
+            if engine.answers_are_last:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 body = result[0] if len(result) == 1 else b"".join(result)

@@ -150,7 +150,7 @@ class ServicedConnection(Connection):
 
     def _send_static(self, request: Request, answer: StaticAnswer) -> None:
         self._request = request
-        keep_alive = request.fields.keep_alive and not self._engine.closing
+        keep_alive = request.fields.keep_alive and not self._engine.answers_are_last
         self._requests_left -= 1
         if self._requests_left == 0:
             keep_alive, self._linger_left = False, LINGER_SIZE

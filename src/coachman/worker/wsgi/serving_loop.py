@@ -62,7 +62,9 @@ class ServingLoop(Loop):
         self.draining = False
         """Connections are taken no more; what is idle goes."""
         self.closing = False
-        """It goes for good: nobody comes after this worker. Every response is the last on its connection."""
+        """It goes for good: nobody comes after this worker."""
+        self.answers_are_last = False
+        """Every answer is the last one on its connection, which ends with it or can hardly move any more."""
         self.connections: dict[int, Connection] = {}
         """Every open connection, by its descriptor."""
         self.events: Iterator[tuple[int, int]] = iter(())
