@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from coachman.protocol.handoff import MAX_SIZE
 
 from ..end_to_end.gate import WAIT_AT_GATE, Gate
 from ..end_to_end.raw_client import RawClient
+from ..unit.test_handoff_queue import make_small
 from .neighbours import Neighbour, Neighbours, neighbours
 
 GATE = f"""{WAIT_AT_GATE}
@@ -95,7 +95,7 @@ def first_answered(clients: Sequence[RawClient]) -> RawClient:
 
 def take_from_queue(group: Neighbours) -> None:
     """Take a connection from the queue, once there is one, and end it."""
-    select.select([group.queue.take_end], [], [], 30)
+    select.select(group.queue.take_fds, [], [], 30)
     taken = group.queue.take(MAX_SIZE)
     assert taken is not None
     taken[0].close()
@@ -103,7 +103,7 @@ def take_from_queue(group: Neighbours) -> None:
 
 def more_than_the_queue_has_room_for(group: Neighbours, old: Neighbour) -> list[RawClient]:
     """Return the clients of the only worker, for which the queue has not enough room."""
-    group.queue.put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    make_small(group.queue)
     clients = [group.connect() for _ in range(CLIENTS)]
     for client in clients:
         assert who(client) == old.process.pid

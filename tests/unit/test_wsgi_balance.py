@@ -14,7 +14,8 @@ from coachman.protocol.handoff import Passport, encode_passport
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
 
 from .served import receive_response
-from .worker_group import TIMEOUT, Environ, Group, Start, answer, ask, fill, make_busy
+from .test_handoff_queue import make_small
+from .worker_group import TIMEOUT, Environ, Group, Start, Worker, answer, ask, fill, make_busy
 
 
 @pytest.fixture
@@ -45,6 +46,33 @@ def test_a_connection_of_a_busy_worker_is_served_by_its_sibling(group: Group) ->
     assert (busy.view().counters.handed_over, sibling.view().counters.taken_over) == (1, 1)
     group.gate.open()
     assert [answer(each) for each in waiting] == [busy.name] * 2
+
+
+def handed_over(workers: list[Worker]) -> int:
+    return sum(worker.view().counters.handed_over for worker in workers)
+
+
+def test_a_brief_request_overtakes_a_long_one(group: Group) -> None:
+    long, brief = group.connect(), group.connect()
+    workers = [group.worker(2), group.worker(2)]
+    for client in (long, brief):
+        ask(client)
+        answer(client)
+    make_busy(group, 4)
+    for worker in workers:
+        expectation = worker.engine.tally.expectation
+        assert expectation is not None
+        expectation.note(b"GET /gate", 1.0)
+        expectation.note(b"GET /", 0.001)
+    for client, path in ((long, b"/gate"), (brief, b"/")):
+        before = handed_over(workers)
+        ask(client, path)
+        while handed_over(workers) == before:
+            workers[0].do(lambda: None)
+            workers[1].do(lambda: None)
+    group.gate.let_through(1)
+    assert answer(brief) in {b"0", b"1"}
+    group.gate.wait_for_arrival()
 
 
 def test_pipelined_requests_move_together_and_stay_in_order(group: Group) -> None:
@@ -134,7 +162,7 @@ def test_a_draining_worker_hands_over_what_is_idle_and_then_the_rest(group: Grou
 
 
 def test_a_full_queue_holds_a_drain_up_and_loses_nothing(group: Group) -> None:
-    group.queue.put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    make_small(group.queue)
     old = group.worker(1)
     clients = [group.connect() for _ in range(50)]
     for client in clients:
@@ -268,12 +296,15 @@ def test_no_count_is_lost(group: Group, threads: int) -> None:
         thread.start()
     for thread in loads:
         thread.join(TIMEOUT)
-    worker.do(lambda: None)
+    assert worker.view().connections == 8
+    # A thread counts what it has done after the answer is out.
+    worker.drain(hand_over=False)
+    worker.wait_for_end()
     view = worker.view()
     assert view.counters.requests == 400
     assert view.counters.statuses == (0, 400, 0, 0, 0)
     assert sum(view.counters.durations) == 400
-    assert (view.in_flight, view.oldest_start, view.connections) == (0, None, 8)
+    assert (view.in_flight, view.oldest_start, view.connections) == (0, None, 0)
     assert (view.threads, view.counters.accepted) == (threads, 8)
 
 

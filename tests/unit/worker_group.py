@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from math import inf
 from typing import Any
 
 from coachman.config.model import Bounds, WorkerConfig
@@ -29,17 +30,26 @@ class Gate:
 
     def __init__(self) -> None:
         self._arrived = threading.Semaphore(0)
-        self._open = threading.Event()
+        self._passes = 0.0
+        self._changed = threading.Condition()
 
     def enter(self) -> None:
         self._arrived.release()
-        assert self._open.wait(TIMEOUT)
+        with self._changed:
+            # Longer than anybody waits for an answer that depends on it.
+            assert self._changed.wait_for(lambda: self._passes, 2 * TIMEOUT)
+            self._passes -= 1
 
     def wait_for_arrival(self) -> None:
         assert self._arrived.acquire(timeout=TIMEOUT)
 
+    def let_through(self, count: float) -> None:
+        with self._changed:
+            self._passes += count
+            self._changed.notify_all()
+
     def open(self) -> None:
-        self._open.set()
+        self.let_through(inf)
 
 
 class Worker:
@@ -52,9 +62,8 @@ class Worker:
         self.engine = Engine(self.application, WorkerConfig(threads=threads, bounds=bounds))
         self._cells = group.scoreboard.cells(slot)
         self.engine.cells = self._cells
-        queue = group.queue
-        ends = [os.dup(end.fileno()) for end in (queue.put_end, queue.take_end)]
-        self.handoff = Handoff(HandoffQueue(*ends), group.scoreboard, slot)
+        queue = HandoffQueue([os.dup(fd) for fd in group.queue.descriptors])
+        self.handoff = Handoff(queue, group.scoreboard, slot)
         self.engine.join_handoff(self.handoff)
         self.finished: bool | None = None
         self.calls: list[int] = []

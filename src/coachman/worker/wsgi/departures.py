@@ -13,6 +13,7 @@ from coachman.policy.handing_over import (
     hopes_until,
     worth_handing_over,
 )
+from coachman.protocol.http.glance import method_and_target
 from coachman.protocol.scoreboard import HANDED_OVER
 from coachman.worker.handoff import Handoff
 
@@ -152,12 +153,20 @@ class Departures:
 
     def _put(self, handoff: Handoff, connection: Connection) -> bool:
         """Put a connection into the queue; return False, with an eye on the queue, where there is no room."""
-        if not handoff.put(connection.sock, connection.passport):
+        if not handoff.put(connection.sock, connection.passport, express=self._may_overtake(connection)):
             self._await(_ROOM)
             return False
         connection.leave()
         self._engine.tally.add(HANDED_OVER)
         return True
+
+    def _may_overtake(self, connection: Connection) -> bool:
+        """Whether the request that waits on `connection` is so brief among long ones that it goes first."""
+        expectation = self._engine.tally.expectation
+        if expectation is None or not expectation.knows_long_calls:
+            return False
+        line = method_and_target(connection.glance())
+        return line is not None and expectation.may_overtake(line)
 
     def _await(self, events: int) -> None:
         """Put nothing into the queue until `events` happen on that end of it; 0: go on at once."""
@@ -193,4 +202,5 @@ class Departures:
         if requests - requests_before >= AVERAGED_REQUESTS or not self._average:
             self._averaged = (requests, duration)
             self._average = (duration - duration_before) / max(1, requests - requests_before) / 1e9
+            self._engine.tally.calls_are_brief = self._average < WORTHWHILE_SECONDS
         return self._average
