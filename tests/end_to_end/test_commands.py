@@ -14,6 +14,7 @@ import pytest
 from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_command import Running, coachman
 from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
 
 PRINTING = """
 def application(environ, start_response):
@@ -112,6 +113,26 @@ def test_restart_ends_with_1_where_the_new_code_does_not_start(server: CoachmanS
     assert "no more of this" in done.output
     assert httpx.get(server.url, timeout=30, trust_env=False).text == "hello"
     assert coachman("status").status == 6
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "outcome"), [(HELLO, 0, "done"), (BROKEN, 1, "failed")], ids=["works", "broken"]
+)
+def test_a_restart_that_a_later_one_supersedes_ends_as_that_does(
+    server: CoachmanServe, tmp_path: Path, code: str, status: int, outcome: str
+) -> None:
+    with Gate(tmp_path) as gate:
+        hangs = (
+            f"import os\nos.environ['GATE'] = {gate.environment['GATE']!r}\n{WAIT_AT_GATE}\nwait_at_gate()"
+        )
+        write_application(tmp_path / "site", hangs)
+        with Running("restart", "--wait") as waiting:
+            gate.wait_for_arrival()
+            write_application(tmp_path / "site", code)
+            server.send_signal(signal.SIGHUP)
+            said = waiting.read_until(None)
+            assert waiting.process.wait(30) == status
+    assert said.startswith(f"site: generation 3 (in place of 2, which it superseded), {outcome} after ")
 
 
 def test_restart_need_not_wait(server: CoachmanServe) -> None:

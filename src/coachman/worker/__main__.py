@@ -117,7 +117,11 @@ def enter(wrapper: Wrapper, guard: OrphanGuard, control_fd: int | None) -> Stage
     os.close(read_end)
     stacks = StackWriter()
     hand_over(stacks.fd, control_socket, control.STACKS, str(SIGNAL))
-    guard.watch(wrapper.stdin)
+    upper_end = guard.watch()
+    try:
+        hand_over(upper_end, control_socket, control.TETHER)
+    finally:
+        os.close(upper_end)  # whatever this process starts must not keep it
     return Stage(wrapper, request, control_socket, Reporter(control_fd), stacks, guard)
 
 

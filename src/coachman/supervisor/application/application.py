@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import ceil
 
+from msgspec.structs import replace
+
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
 from coachman.errors import ConfigurationError
@@ -149,6 +151,17 @@ class Application:
     def begin_restart(self, cause: str) -> Generation:
         """Do as `restart` does, without waiting for what comes of it."""
         return self.pool.generations.begin(cause)
+
+    async def outcome(self, generation: Generation) -> RestartStatus:
+        """Wait for what comes of a restart that was begun; where a later one supersedes it, of that one.
+
+        What was there to be loaded when the first was asked for is there for the later one as well.
+        """
+        asked_for = generation.number
+        while (status := await asyncio.shield(generation.finished)).outcome == "superseded":
+            assert self.pool.generations.newest is not None
+            generation = self.pool.generations.newest
+        return status if generation.number == asked_for else replace(status, instead_of=asked_for)
 
     def scale(self, change: str) -> ProcessCount:
         """Change how many workers there are to be; return how many, from now on until the server ends.

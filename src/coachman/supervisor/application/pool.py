@@ -89,6 +89,10 @@ class Pool:
                 self._call_off(member.slot)
             elif member.state is State.READY:
                 self._drain(member)
+            elif member.state is State.DRAINING:
+                # It may be leaving its connections to others, of which there will be none.
+                assert member.process is not None
+                self._background.run(member.process.drain(hand_over=False))
         while self._lives:
             await asyncio.wait(self._lives.values())
             await asyncio.sleep(0)  # a turn of the loop: what has ended is forgotten in a callback
@@ -186,7 +190,7 @@ class Pool:
             await self._start(member)
             assert member.process is not None
             self._note_ready(member)
-            self.reconcile()
+            self._note_draining(member)
             self._note_end(member, await member.process.ended())
         except StartFailed as error:
             self._note_failed_start(member, error.failure)
@@ -214,7 +218,7 @@ class Pool:
             self._handoff,
             self._lifeline,
             self._log,
-            self.reconcile,
+            partial(self._note_draining, member),
         )
         worker.on_timed_out = partial(self._note_timed_out, member)
         try:
@@ -236,6 +240,21 @@ class Pool:
         if self.generations.note_ready(member.generation):
             # Earlier failures say nothing about this code.
             self._rests.forget()
+
+    def _note_draining(self, member: Member) -> None:
+        """Look again, where a worker may have said that it accepts no more; replace it if nobody here asked.
+
+        It may have said so before it was known to be ready, or have ended since.
+        """
+        worker = member.process
+        assert worker is not None
+        if worker.ready_at is not None and not worker.accepts and not member.unwanted:
+            self._log.note(f"worker {member.slot} (pid {worker.pid}) got SIGTERM and drains; replacing it")
+            self.history.note_replacement("asked to end")
+            member.unwanted = "it had got SIGTERM"
+            if member.state is State.READY:
+                self._drain(member)
+        self.reconcile()
 
     def _note_failed_start(self, member: Member, failure: StartFailure) -> None:
         self.history.note_failed_start(failure)
@@ -267,10 +286,7 @@ class Pool:
         if member.unwanted:
             self._log.note(explain(death))
             return
-        self.history.note_replacement("asked to end" if worker.drained else "died")
-        again = ""
-        if not worker.drained:
-            failures = self._rests.failures(member.slot)
-            failures = failures_after_death(failures, served_for=death.served_for)
-            again = soon(self._rests.begin(member.slot, failures))
+        self.history.note_replacement("died")
+        failures = failures_after_death(self._rests.failures(member.slot), served_for=death.served_for)
+        again = soon(self._rests.begin(member.slot, failures))
         self._log.note(f"{explain(death)}; replacing it{again}")

@@ -36,6 +36,8 @@ class ControlledProcess(ApplicationProcess):
         super().__init__(spawned.process, request, source, log)
         self._stacks_fd: int | None = None
         """Where the process writes the stacks of its threads; its start lasts as long."""
+        self._tether: int | None = None
+        """What this process must not close, or the other one is killed by the kernel."""
         self._control = AsyncMessageChannel(spawned.control)
         self._conversation = asyncio.create_task(self._converse())
 
@@ -49,6 +51,9 @@ class ControlledProcess(ApplicationProcess):
         ending = await super().ended()
         self._control.close()
         self._close_stacks()
+        tether, self._tether = self._tether, None
+        if tether is not None:
+            os.close(tether)
         return ending
 
     async def _receive(self, message: list[str]) -> None:
@@ -74,6 +79,8 @@ class ControlledProcess(ApplicationProcess):
                     fd = await self._control.recv_io(negotiate=False)
                     if fd is not None:
                         self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
+                case [control.TETHER]:
+                    self._tether = await self._control.recv_io(negotiate=False)
                 case [control.ACCESS]:
                     fd = await self._control.recv_io(negotiate=False)
                     if fd is not None:
