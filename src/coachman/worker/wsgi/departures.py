@@ -53,7 +53,7 @@ class Departures:
         engine, handoff = self._engine, self._handoff
         if handoff is None or engine.pool is not None or engine.tally.now - engine.turn_began < PATIENCE:
             return
-        if self._draining or self._no_room or not self._worthwhile(handoff):
+        if self._draining or self._no_room or not handoff.siblings or not self._worthwhile(handoff):
             return
         for fd, _events in engine.events:
             connection = engine.connections.get(fd)
