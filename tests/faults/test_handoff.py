@@ -74,12 +74,6 @@ class House:
         (self.folder / "hold").touch()
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with Gate(tmp_path) as gate:
-        yield gate
-
-
 @pytest.fixture(params=["wsgi, 1 thread", "wsgi, 2 threads", "asgi"])
 def house(tmp_path: Path, gate: Gate, request: pytest.FixtureRequest) -> House:
     write_application(tmp_path, WAIT_AT_GATE, LOADING, ASGI if request.param == "asgi" else WSGI)

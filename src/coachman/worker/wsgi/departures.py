@@ -13,8 +13,8 @@ from coachman.worker.handoff import Handoff
 
 if TYPE_CHECKING:
     from coachman.worker.wsgi.connection import Connection
-    from coachman.worker.wsgi.engine import Engine
     from coachman.worker.wsgi.pool import Pool
+    from coachman.worker.wsgi.serving_loop import ServingLoop
 
 PATIENCE = int(PATIENCE_SECONDS * 1e9)
 
@@ -31,7 +31,7 @@ REBALANCED = 16
 class Departures:
     """Puts connections into the handoff queue, in the loop's thread."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ServingLoop) -> None:
         self._engine = engine
         self._handoff: Handoff | None = None
         self._no_room = False
