@@ -74,14 +74,12 @@ class Engine(ServingLoop):
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's; before the first connection."""
         # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.request_ids import with_request_ids
         from coachman.worker.wsgi.serviced import ServicedConnection
 
         self.services = services
         self._arrivals.connection_type = ServicedConnection
         access_log = services.access_log
         if access_log is not None:
-            self.application = with_request_ids(self.application)
             self.at_end_of_turn = access_log.flush
             access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
