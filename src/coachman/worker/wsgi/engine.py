@@ -98,6 +98,7 @@ class Engine(ServingLoop):
         self._intake.join(handoff)
         self._arrivals.join(handoff)
         self._departures.join(handoff)
+        self._crowd.join(handoff)
         handoff.announce(True)
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
@@ -167,6 +168,7 @@ class Engine(ServingLoop):
                 saturation.look(pool)
             elif tally.unwritten:
                 tally.write()
+                self._crowd.disperse()
                 self._departures.look_at_turn(len(found))
             if self.at_end_of_turn is not None:
                 self.at_end_of_turn()
@@ -215,4 +217,6 @@ class Engine(ServingLoop):
 
     def _on_notable_call(self, took: int) -> None:
         self._parting.note(took)
+        if self.pool is None:
+            self._crowd.look()
         self._departures.look_at_events()
