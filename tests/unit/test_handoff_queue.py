@@ -220,17 +220,22 @@ WAITED, WORKED, PREEMPTED = Usage(0.0001, 1), Usage(0.006, 0), Usage(0.0001, 0)
 
 def test_an_application_is_moved_off_once_slow_calls_are_proven_to_be_its_own() -> None:
     calls = SlowCalls()
-    assert [calls.note(number, 0.006, None) for number in (1, 2, 3)][-1] is Verdict.WATCH
-    assert calls.note(4, 0.006, WAITED) is Verdict.NOTHING
-    assert calls.note(5, 0.006, WORKED) is Verdict.NOTHING
-    assert calls.note(6, 0.006, WAITED) is Verdict.MOVE_OFF
+    assert [calls.note(number, None) for number in (1, 2, 3)][-1] is Verdict.WATCH
+    assert calls.note(4, WAITED) is Verdict.NOTHING
+    assert calls.note(5, WORKED) is Verdict.NOTHING
+    assert calls.note(6, WAITED) is Verdict.MOVE_OFF
 
 
 def test_calls_that_others_have_made_slow_do_not_count() -> None:
     calls = SlowCalls()
-    assert {calls.note(number, 0.02, PREEMPTED) for number in range(10)} == {Verdict.NOTHING}
+    assert {calls.note(number, PREEMPTED) for number in range(10)} == {Verdict.NOTHING}
+
+
+def test_calls_that_would_be_brief_if_others_let_them_do_not_count() -> None:
+    calls = SlowCalls()
+    assert {calls.note(number, Usage(0.004, 0)) for number in range(10)} == {Verdict.NOTHING}
 
 
 def test_slow_calls_far_between_do_not_count() -> None:
     calls = SlowCalls()
-    assert {calls.note(number * AMONG, 0.02, None) for number in range(10)} == {Verdict.NOTHING}
+    assert {calls.note(number * AMONG, None) for number in range(10)} == {Verdict.NOTHING}

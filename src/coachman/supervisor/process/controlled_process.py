@@ -13,7 +13,7 @@ from coachman.protocol.log_format import Source
 from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ApplicationProcess, first_of
-from coachman.supervisor.process.pipes import LineReceiver, PipeReader
+from coachman.supervisor.process.pipes import REST_SECONDS, LineReceiver, PipeReader
 from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.unix.async_channel import AsyncMessageChannel
 from coachman.unix.processes import Ending
@@ -85,7 +85,7 @@ class ControlledProcess(ApplicationProcess):
                     fd = await self._control.recv_io(negotiate=False)
                     if fd is not None:
                         receive = LineReceiver(partial(self._log.write, self._source, "access"))
-                        self._pipes.append(PipeReader(fd, receive, self._log.gate))
+                        self._pipes.append(PipeReader(fd, receive, self._log.gate, rest=REST_SECONDS))
                 case [control.STACKS, _]:
                     self._close_stacks()
                     self._stacks_fd = await self._control.recv_io(negotiate=False)

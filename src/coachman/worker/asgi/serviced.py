@@ -113,6 +113,7 @@ class Exchange:
         self._logged = True
         scope = self.scope
         headers = {name: value for name, value in scope["headers"] if name in (b"referer", b"user-agent")}
+        ended = time.monotonic_ns()
         first = access_log.add(
             Access(
                 peer=_peer_of(scope),
@@ -121,7 +122,8 @@ class Exchange:
                 protocol=f"HTTP/{scope['http_version']}",
                 status=self._status,
                 size=self._size,
-                duration_ns=time.monotonic_ns() - self._started_ns,
+                duration_ns=ended - self._started_ns,
+                ended_ns=ended,
                 referer=headers.get(b"referer", b"").decode("latin-1"),
                 user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
                 request_id=self._request_id,

@@ -74,14 +74,12 @@ class Engine(ServingLoop):
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's; before the first connection."""
         # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.request_ids import with_request_ids
         from coachman.worker.wsgi.serviced import ServicedConnection
 
         self.services = services
         self._arrivals.connection_type = ServicedConnection
         access_log = services.access_log
         if access_log is not None:
-            self.application = with_request_ids(self.application)
             self.at_end_of_turn = access_log.flush
             access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
@@ -101,6 +99,7 @@ class Engine(ServingLoop):
         self._intake.join(handoff)
         self._arrivals.join(handoff)
         self._departures.join(handoff)
+        self._crowd.join(handoff)
         handoff.announce(True)
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
@@ -170,6 +169,7 @@ class Engine(ServingLoop):
                 saturation.look(pool)
             elif tally.unwritten:
                 tally.write()
+                self._crowd.disperse()
                 self._departures.look_at_turn(len(found))
             if self.at_end_of_turn is not None:
                 self.at_end_of_turn()
@@ -218,4 +218,6 @@ class Engine(ServingLoop):
 
     def _on_notable_call(self, took: int) -> None:
         self._parting.note(took)
+        if self.pool is None:
+            self._crowd.look()
         self._departures.look_at_events()

@@ -15,6 +15,7 @@ from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.protocol.scoreboard import CONNECTIONS
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.wsgi.arrivals import Arrivals
+from coachman.worker.wsgi.crowd import Crowd
 from coachman.worker.wsgi.departures import Departures
 from coachman.worker.wsgi.environ import Environ
 from coachman.worker.wsgi.intake import Intake
@@ -79,7 +80,8 @@ class ServingLoop(Loop):
         self._intake = Intake(self._epoll, lambda sock, passport: self._arrivals.on_accepted(sock, passport))
         self._arrivals = Arrivals(self, self._intake)
         self._departures = Departures(self)
-        self._saturation = Saturation(self, self._intake, self._departures)
+        self._crowd = Crowd(self, self._intake)
+        self._saturation = Saturation(self, self._intake, self._departures, self._crowd)
 
     def stop(self) -> None:
         """End `run` after the events in hand; what is not answered by then stays unanswered."""
