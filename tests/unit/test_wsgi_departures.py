@@ -71,7 +71,7 @@ def test_a_worker_whose_sibling_has_gone_hears_of_the_next_one(group: Group) -> 
         gone = group.worker(2, listens=False)
         gone.drain(hand_over=True)
         gone.wait_for_end()
-    busy.do(lambda: busy.handoff.look_for_idle_siblings())  # or the last look would count for a moment
+    busy.do(lambda: busy.handoff.is_alone())  # or the last look would count for a moment
     ask(client)
     wait_until_nothing_is_planned(busy)
     sibling = group.worker(2, listens=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from math import inf
@@ -100,6 +101,15 @@ class Worker:
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive()
 
+    @property
+    def full(self) -> bool:
+        """Whether it leaves connections to others, because all of its threads are busy."""
+        return self.engine.pool is not None and self.engine.pool.full
+
+    @property
+    def handed_over(self) -> int:
+        return self.view().counters.handed_over
+
     def view(self) -> SlotView:
         return self._group.scoreboard.view(self._slot)
 
@@ -166,8 +176,14 @@ def make_busy(group: Group, count: int) -> list[socket.socket]:
 def fill(group: Group, worker: Worker) -> list[socket.socket]:
     """Have a request wait at the gate in each thread of `worker`, until it takes no more."""
     clients = make_busy(group, worker.engine.threads)
-    pool = worker.engine.pool
-    assert pool is not None
-    while not pool.full:
-        worker.do(lambda: None)
+    wait_until(lambda: worker.full, worker)
     return clients
+
+
+def wait_until(condition: Callable[[], bool], *workers: Worker) -> None:
+    """Have the loops of `workers` turn until `condition` holds."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        for worker in workers:
+            worker.do(lambda: None)

@@ -113,11 +113,6 @@ class Handoff:
         self._looked_at = float("-inf")
         return self.siblings == 0
 
-    def look_for_idle_siblings(self) -> int:
-        """As `idle_siblings`, of this very moment."""
-        self._looked_at = float("-inf")
-        return self.idle_siblings
-
     def close(self) -> None:
         """Close both ends in this process."""
         self.announce(False)

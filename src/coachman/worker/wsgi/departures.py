@@ -99,11 +99,14 @@ class Departures:
             self._not_before = now + PATIENCE_SECONDS
 
     def pass_on_waking(self) -> None:
-        """Wake a sibling for what is in the queue: the kernel has woken this worker alone, which is busy."""
+        """Wake a sibling for what is in the queue: the kernel has woken this worker alone, which is busy.
+
+        So on until one can take it or nobody waits for the queue any more: who has found out that he is busy
+        looks when he is done, and who has not found out would not.
+        """
         handoff = self._handoff
-        if handoff is not None and handoff.look_for_idle_siblings():
+        if handoff is not None and handoff.siblings:
             handoff.wake()
-        # Else whoever is busy will look when he is done.
 
     # Draining.
 
