@@ -60,7 +60,7 @@ def test_status_shows_the_application_with_its_workers(server: CoachmanServe) ->
     assert re.match(rf"supervisor {server.pid}  serving  for \d+ s  coachman ", done.output)
     assert "1 of 1 workers ready" in done.output
     assert server.url in done.output
-    assert re.search(rf"^ *{pid} +1 +ready ", done.output, re.MULTILINE)
+    assert re.search(rf"^ *1 +{pid} +1 +ready ", done.output, re.MULTILINE)
 
 
 def test_status_as_json_is_one_object(server: CoachmanServe) -> None:

@@ -67,8 +67,8 @@ def test_a_lazy_object_is_left_alone() -> None:
         def __init__(self) -> None:
             self.content: list[str] = []
 
-        @property
-        def __class__(self) -> type:  # type: ignore[misc]  # proxies of applications do so
+        @property  # type: ignore[misc]  # so do proxies
+        def __class__(self) -> type:
             raise RuntimeError("this needs a request")
 
     lazy = Lazy()
