@@ -140,6 +140,16 @@ def test_restart_need_not_wait(server: CoachmanServe) -> None:
     server.wait_for_output("generation 2 serves")
 
 
+def test_a_wrong_pid_or_name_is_answered_with_those_that_there_are(server: CoachmanServe) -> None:
+    (worker,) = server.ready_workers(1)
+    done = coachman("status", "--pid", str(worker))  # easily taken for it
+    assert done.status == 3
+    assert done.errors.endswith(f"with the pid {worker} is running for this user, but {server.pid} (site)\n")
+    done = coachman("status", "--app", "stie")
+    assert done.status == 1
+    assert "there is no application 'stie'; there are site; did you mean 'site'?" in done.errors
+
+
 def test_scale_changes_the_number_of_workers(server: CoachmanServe) -> None:
     assert coachman("scale", "3").output == "site: 3\n"
     server.ready_workers(3)
