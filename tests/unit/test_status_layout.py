@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console, Group
 
 from coachman.cli.status_layout import DISPENSABLE, chosen, columns, lines, shares
-from coachman.cli.status_table import _parts
+from coachman.cli.status_table import parts
 from coachman.cli.status_view import COLUMNS, Row, Snapshot
 
 from .test_status_view import status, worker
@@ -86,7 +86,7 @@ def test_the_table_cuts_off_nothing_but_a_request(width: int) -> None:
         status(*(worker(slot=n, pid=10_000 + n, request_line="GET /" + "x" * 300) for n in range(8))), 0
     )
     console = Console(file=io.StringIO(), width=width)
-    console.print(Group(*_parts(now, None, width)))
+    console.print(Group(*parts(now, None, width)))
     assert isinstance(console.file, io.StringIO)
     drawn = console.file.getvalue().splitlines()
     assert max(map(len, drawn)) <= width
@@ -100,7 +100,7 @@ def test_the_table_cuts_off_nothing_but_a_request(width: int) -> None:
 def test_the_table_is_no_higher_than_the_terminal_and_says_what_is_left_out(height: int) -> None:
     now = Snapshot(status(*(worker(slot=n, pid=10_000 + n) for n in range(20))), 0)
     console = Console(file=io.StringIO(), width=100)
-    console.print(Group(*_parts(now, None, 100, height=height)))
+    console.print(Group(*parts(now, None, 100, height=height)))
     assert isinstance(console.file, io.StringIO)
     drawn = console.file.getvalue().splitlines()
     assert len(drawn) <= height

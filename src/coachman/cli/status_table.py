@@ -23,7 +23,7 @@ _PLAIN = Console(width=WIDTH_WITHOUT_TERMINAL)
 def print_table(snapshot: Snapshot) -> None:
     """Print one snapshot."""
     console = _console()
-    console.print(Group(*_parts(snapshot, None, console.width)))
+    console.print(Group(*parts(snapshot, None, console.width)))
 
 
 def watch_table(snapshot: Callable[[], Snapshot], interval: float) -> None:
@@ -40,9 +40,9 @@ def watch_table(snapshot: Callable[[], Snapshot], interval: float) -> None:
             while True:
                 now = snapshot()
                 if live is None:
-                    console.print(Group(*_parts(now, before, console.width), Text()))
+                    console.print(Group(*parts(now, before, console.width), Text()))
                 else:
-                    drawn = _parts(now, before, console.width, height=console.height - 1)
+                    drawn = parts(now, before, console.width, height=console.height - 1)
                     live.update(Group(*drawn), refresh=True)
                 before = now
                 time.sleep(interval)  # a person looks at it: this is the beat, not a wait for something
@@ -59,9 +59,10 @@ def _console() -> Console:
     return console
 
 
-def _parts(
+def parts(
     snapshot: Snapshot, before: Snapshot | None, width: int, *, height: int | None = None
 ) -> Iterator[RenderableType]:
+    """Yield what to draw of a snapshot, for `width` characters and, unless that is None, `height` lines."""
     now = time.time()
     shown = list(views(snapshot, before, now))
     heads = [list(_head(view, width)) for view in shown]

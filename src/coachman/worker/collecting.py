@@ -16,7 +16,8 @@ def seldom_collecting() -> Iterator[None]:
     """Let Python look for garbage seldom, unless the application itself says how often.
 
     Nearly all that is allocated while modules are imported is there to stay, and to look through it again and
-    again takes a sixth of the time (measured with the guestbook). Not never: an application may load data.
+    again takes a tenth of the time, or more (measured with the guestbook). Not never: an application may load
+    data.
     """
     usual = gc.get_threshold()
     ours = (WHILE_LOADING, *usual[1:])
