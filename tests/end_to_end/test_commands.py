@@ -60,7 +60,7 @@ def test_status_shows_the_application_with_its_workers(server: CoachmanServe) ->
     assert re.match(rf"supervisor {server.pid}  serving  for \d+ s  coachman ", done.output)
     assert "1 of 1 workers ready" in done.output
     assert server.url in done.output
-    assert re.search(rf"^ *{pid} +1 +ready ", done.output, re.MULTILINE)
+    assert re.search(rf"^ *1 +{pid} +1 +ready ", done.output, re.MULTILINE)
 
 
 def test_status_as_json_is_one_object(server: CoachmanServe) -> None:
@@ -138,6 +138,16 @@ def test_a_restart_that_a_later_one_supersedes_ends_as_that_does(
 def test_restart_need_not_wait(server: CoachmanServe) -> None:
     assert coachman("restart").output == "site: generation 2, under way\n"
     server.wait_for_output("generation 2 serves")
+
+
+def test_a_wrong_pid_or_name_is_answered_with_those_that_there_are(server: CoachmanServe) -> None:
+    (worker,) = server.ready_workers(1)
+    done = coachman("status", "--pid", str(worker))  # easily taken for it
+    assert done.status == 3
+    assert done.errors.endswith(f"with the pid {worker} is running for this user, but {server.pid} (site)\n")
+    done = coachman("status", "--app", "stie")
+    assert done.status == 1
+    assert "there is no application 'stie'; there are site; did you mean 'site'?" in done.errors
 
 
 def test_scale_changes_the_number_of_workers(server: CoachmanServe) -> None:

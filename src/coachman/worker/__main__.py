@@ -22,6 +22,7 @@ from coachman.unix.channel import MessageChannel
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import load_application, load_functions
+from coachman.worker.collecting import seldom_collecting
 from coachman.worker.complaints import complain
 from coachman.worker.engines import EngineMaker, engine_maker
 from coachman.worker.inspector import Inspector
@@ -129,7 +130,7 @@ def load(request: Mapping[str, str], reporter: Reporter) -> Loaded:
     """Load the application, once this process is what it has to be."""
     check_account(request)
     set_limits(request)
-    with Origins() as origins:
+    with Origins() as origins, seldom_collecting():
         application = load_application(
             root=request["app_root"],
             file=request.get("startup_file"),

@@ -29,6 +29,7 @@ from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
 from coachman.supervisor.process.spawner import Account
+from coachman.supervisor.process.workplace import Workplace
 from coachman.supervisor.undertaker.undertaker import Estate
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import find_identity
@@ -92,16 +93,8 @@ class Application:
             self._lifeline = Lifeline()
             on_failure.callback(self._lifeline.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(
-                config,
-                account,
-                self.listeners,
-                self._scoreboard,
-                handoff,
-                self._lifeline,
-                log,
-                self._on_change,
-            )
+            workplace = Workplace(self.listeners, self._scoreboard, handoff, self._lifeline)
+            self.pool = Pool(config, account, workplace, log, self._on_change)
             self._standing = Standing(config, self.pool, self._scoreboard, self.listeners)
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from coachman.config.model import ApplicationConfig
@@ -23,12 +23,8 @@ from coachman.supervisor.durations import duration, soon
 from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
-from coachman.supervisor.process.worker_process import WorkerProcess
-from coachman.unix.handoff import HandoffQueue
-from coachman.unix.lifeline import Lifeline
-from coachman.unix.listeners import Listener
+from coachman.supervisor.process.workplace import Workplace
 from coachman.unix.processes import Ending
-from coachman.unix.scoreboard import Scoreboard
 
 WORTH_WAITING_SECONDS = 1.0
 """How long connections are left to wait for the next start of a worker where there is none."""
@@ -47,10 +43,7 @@ class Pool:
         self,
         config: ApplicationConfig,
         account: Account,
-        listeners: Sequence[Listener],
-        scoreboard: Scoreboard,
-        handoff: HandoffQueue,
-        lifeline: Lifeline,
+        workplace: Workplace,
         log: Log,
         on_change: Callable[[], None],
     ) -> None:
@@ -61,10 +54,8 @@ class Pool:
         self.history = History()
         self._config = config
         self._identity = account.identity
-        self._listeners = listeners
-        self._scoreboard = scoreboard
-        self._handoff = handoff
-        self._lifeline = lifeline
+        self._workplace = workplace
+        self._scoreboard = workplace.scoreboard
         self._log = log
         self.generations = Generations(config, account, log, self.reconcile)
         self._members: dict[int, Member] = {}
@@ -187,7 +178,13 @@ class Pool:
 
     async def _live(self, member: Member) -> None:
         try:
-            await self._start(member)
+            await member.start(
+                self._workplace,
+                self._identity,
+                self._log,
+                on_draining=partial(self._note_draining, member),
+                on_timed_out=partial(self._note_timed_out, member),
+            )
             assert member.process is not None
             self._note_ready(member)
             self._note_draining(member)
@@ -200,36 +197,6 @@ class Pool:
         self._scoreboard.clear(member.slot, pid=0, generation=0)
         del self._members[member.slot], self._lives[member.slot]
         self.reconcile()
-
-    async def _start(self, member: Member) -> None:
-        """Have it started; raise `StartFailed` where that fails."""
-        try:
-            spawned = await member.generation.source.worker(member.slot)
-        except OSError as error:  # no descriptor for its pipes, say
-            raise StartFailed(StartFailure.not_executed(error)) from error
-        member.process = worker = WorkerProcess(
-            member.slot,
-            member.generation.number,
-            spawned,
-            member.generation.source.config,
-            self._identity,
-            self._listeners,
-            self._scoreboard,
-            self._handoff,
-            self._lifeline,
-            self._log,
-            partial(self._note_draining, member),
-        )
-        worker.on_timed_out = partial(self._note_timed_out, member)
-        try:
-            await worker.start(self._config.start_timeout)
-        except BaseException as error:
-            worker.kill()
-            await asyncio.shield(worker.ended())
-            if isinstance(error, OSError):  # there is none for what has to be sent to it
-                raise StartFailed(StartFailure.not_executed(error)) from error
-            raise
-        member.generation.source.tell_interface(worker)
 
     def _note_ready(self, member: Member) -> None:
         assert member.process is not None
