@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import queue
@@ -247,6 +248,19 @@ def test_a_request_that_takes_too_long_is_answered_while_the_loop_goes_on() -> N
         assert answers.get_nowait() is True
     finally:
         watchdog.close()
+
+
+def test_a_request_in_the_application_is_called_by_its_id_where_it_has_one(log: tuple[Services, int]) -> None:
+    watchdog = Watchdog(1000.0, lambda request, since, thread: lambda: None)
+    services = dataclasses.replace(log[0], watchdog=watchdog)
+    called: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        called.extend(request.describe_request() for request, _, _ in watchdog.running())
+        await hello(scope, receive, send)
+
+    call(application, services, Client("/a?b", headers={"x-request-id": "c-1"}))
+    assert called == ["GET /a?b from 127.0.0.1 (request id c-1)"]
 
 
 def test_a_response_that_has_begun_may_take_its_time() -> None:

@@ -158,8 +158,7 @@ class _Lane:
 
     def wake(self) -> None:
         """Do as `HandoffQueue.wake`."""
-        with suppress(BlockingIOError):  # whoever takes something makes room, and so is awake
-            self.put_end.send(_NOTHING, socket.MSG_NOSIGNAL)
+        _poke(self.put_end)
 
     def take(self, max_size: int) -> tuple[socket.socket, bytes] | None:
         """Do as `HandoffQueue.take`."""
@@ -194,8 +193,7 @@ class _Lane:
 
     def call_out(self) -> None:
         """Do as `HandoffQueue.call_out`."""
-        with suppress(BlockingIOError):  # full of calls that nobody has waited for: it is readable
-            self.take_end.send(b"\0", socket.MSG_NOSIGNAL)
+        _poke(self.take_end)
 
     def forget_calls(self) -> None:
         """Do as `HandoffQueue.forget_calls`."""
@@ -207,3 +205,12 @@ class _Lane:
         """Close both ends in this process."""
         self.put_end.close()
         self.take_end.close()
+
+
+def _poke(end: socket.socket) -> None:
+    """Make the other end readable; where there is no room for a message, it is."""
+    try:
+        end.send(_NOTHING, socket.MSG_NOSIGNAL)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from coachman.protocol.access_log import Access, escaped
-from coachman.protocol.request_ids import HEADER
+from coachman.protocol.request_ids import HEADER, named
 from coachman.protocol.static.response import deciding_headers
 from coachman.worker.asgi.late_answer import answer_late
 from coachman.worker.asgi.static_sending import send_static
@@ -135,9 +135,10 @@ class Exchange:
     # What the watchdog calls.
 
     def describe_request(self) -> str:
-        """Return the request line, and who sent it."""
+        """Return the request line, who sent it, and its id where it has one."""
         line = f"{self.scope['method']} {_target_of(self.scope).decode('latin-1')}"
-        return f"{escaped(line)} from {_peer_of(self.scope) or 'a local process'}"
+        request = f"{escaped(line)} from {_peer_of(self.scope) or 'a local process'}"
+        return named(request, self._request_id)
 
     def answer_late(self) -> bool:
         """Answer 504; nothing was sent, or the watchdog would not have got the request."""

@@ -12,6 +12,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from coachman.protocol.access_log import Access, escaped
+from coachman.protocol.request_ids import named
 from coachman.worker.complaints import complain
 from coachman.worker.late_answer import LATE_ANSWER, LATE_HEAD
 from coachman.worker.services import Services
@@ -215,10 +216,10 @@ class ServicedConnection(Connection):
     # Time-outs. The time that counts is what the application takes until there is something to send.
 
     def describe_request(self) -> str:
-        """Return the request line, and who sent it."""
+        """Return the request line, who sent it, and its id where it has one."""
         request = self._request
         line = "a request" if request is None else escaped(f"{request.method} {request.target}")
-        return f"{line} from {self._peer.describe()}"
+        return named(f"{line} from {self._peer.describe()}", self._request_id)
 
     def answer_late(self) -> bool:
         """Answer 504 where nothing was sent, and end the connection; the watchdog's thread calls it.
