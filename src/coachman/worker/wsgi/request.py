@@ -47,11 +47,11 @@ class RequestParser:
         "_heads",
         "_held",
         "_looked_at",
-        "_remaining",
         "_request",
         "_take",
         "awaits_continue",
         "complete",
+        "missing",
     )
 
     def __init__(self, bounds: HeadBounds = DEFAULT_HEAD_BOUNDS, body_limit: int = 0) -> None:
@@ -71,7 +71,8 @@ class RequestParser:
         """Bytes of `_held` in which every line is known to be well-formed."""
         self._request: Request | None = None
         """The request whose body is being read."""
-        self._remaining = 0
+        self.missing = 0
+        """Bytes that are still to come of a body whose length is known; 0 where none is being read."""
         self._chunks: ChunkReader | None = None
 
     @property
@@ -95,6 +96,10 @@ class RequestParser:
         position, end = 0, len(data)
         while position < end:
             position = self._take(self, data, position)
+
+    def feed_body(self, data: memoryview) -> None:
+        """As `feed`, for no more bytes than are `missing`; `data` may be overwritten afterwards."""
+        self._take_body(data, 0)
 
     def close(self) -> None:
         """Release the bodies of requests that nobody will serve."""
@@ -150,16 +155,16 @@ class RequestParser:
             self._chunks = ChunkReader()
             self._take = RequestParser._take_chunks
         else:
-            self._remaining = length
+            self.missing = length
             self._take = RequestParser._take_body
 
     # The body.
 
-    def _take_body(self, data: bytes, position: int) -> int:
-        end = min(len(data), position + self._remaining)
+    def _take_body(self, data: bytes | memoryview, position: int) -> int:
+        end = min(len(data), position + self.missing)
         self._append(memoryview(data)[position:end])
-        self._remaining -= end - position
-        if self._remaining == 0:
+        self.missing -= end - position
+        if self.missing == 0:
             self._end_body()
         return end
 
