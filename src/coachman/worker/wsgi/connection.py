@@ -64,7 +64,7 @@ class Connection(Responder):
 
     def __init__(self, engine: ServingLoop, sock: socket.socket, environ: Environ) -> None:
         super().__init__(engine, sock, environ)
-        self._parser = RequestParser(engine.head_bounds, engine.bounds.body_size)
+        self._parser = RequestParser(engine.scratch_files, engine.head_bounds, engine.bounds.body_size)
         self._refusal: BadRequest | None = None
         """The answer to what could not be parsed; it follows the responses that are still due."""
 

@@ -8,6 +8,7 @@ from coachman.protocol.http.chunks import ChunkReader
 from coachman.protocol.http.head import CHUNKED, FieldBlock, HeadBounds, HeadReader, RequestHead, check_begun
 from coachman.protocol.http.refusal import BadRequest
 from coachman.worker.wsgi.body import RequestBody
+from coachman.worker.wsgi.scratch_files import ScratchFiles
 
 __all__ = ["BadRequest", "Request", "RequestParser"]
 
@@ -44,6 +45,7 @@ class RequestParser:
         "_body_limit",
         "_bounds",
         "_chunks",
+        "_files",
         "_heads",
         "_held",
         "_looked_at",
@@ -54,8 +56,11 @@ class RequestParser:
         "missing",
     )
 
-    def __init__(self, bounds: HeadBounds = DEFAULT_HEAD_BOUNDS, body_limit: int = 0) -> None:
-        """`body_limit`: bytes of a body that are taken; 0: any number."""
+    def __init__(
+        self, files: ScratchFiles, bounds: HeadBounds = DEFAULT_HEAD_BOUNDS, body_limit: int = 0
+    ) -> None:
+        """`files` are for large bodies, and stay the caller's. `body_limit`: bytes of one; 0: any number."""
+        self._files = files
         self._bounds = bounds
         self._heads = HeadReader(bounds)
         self._body_limit = body_limit
@@ -186,7 +191,7 @@ class RequestParser:
         assert request is not None
         body = request.body
         if body is None:
-            body = request.body = RequestBody()
+            body = request.body = RequestBody(self._files)
         body.append(data)
         if self._body_limit and body.size > self._body_limit:
             raise self._too_large()
