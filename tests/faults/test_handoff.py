@@ -132,7 +132,7 @@ def shrink_queue(server: CoachmanServe) -> None:
                     shrunk += 1
     finally:
         os.close(pidfd)
-    assert shrunk == 2, "both ends of the queue"
+    assert shrunk == 4, "both ends of both lanes of the queue"
 
 
 def test_what_a_worker_without_descriptors_cannot_take_goes_to_another(house: House) -> None:

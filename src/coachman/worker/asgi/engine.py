@@ -88,7 +88,8 @@ class AsgiEngine:
         self._handoff = handoff
         self._handing_over = HandingOver(self.loop, handoff, self._context.board, self._let_idle_go)
         self._context.hand_over = self._handing_over.put
-        self._accepting.add_source(handoff.take_fd, self._take_over)
+        for fd in handoff.take_fds:
+            self._accepting.add_source(fd, self._take_over)
         handoff.announce(True)
 
     def add_listener(self, listener: socket.socket) -> None:

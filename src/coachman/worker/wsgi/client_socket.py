@@ -12,6 +12,7 @@ from select import EPOLLIN, EPOLLOUT, EPOLLRDHUP, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
+from coachman.protocol.http.glance import GLANCE_SIZE
 from coachman.worker.wsgi.timeouts import Phase, Wait, deadline
 
 if TYPE_CHECKING:
@@ -99,6 +100,13 @@ class ClientSocket:
             return bool(self.sock.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
+
+    def glance(self) -> bytes:
+        """Return the first bytes that the kernel has for us, and leave them there."""
+        try:
+            return self.sock.recv(GLANCE_SIZE, socket.MSG_PEEK)
+        except OSError:
+            return b""
 
     def _has_news(self, events: int) -> bool:
         """Return whether something has happened that the loop waits for and has not got to yet."""

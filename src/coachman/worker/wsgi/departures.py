@@ -8,6 +8,7 @@ from select import EPOLLOUT
 from typing import TYPE_CHECKING
 
 from coachman.policy.handing_over import PATIENCE_SECONDS, WORTHWHILE_SECONDS, worth_handing_over
+from coachman.protocol.http.glance import method_and_target
 from coachman.protocol.scoreboard import HANDED_OVER
 from coachman.worker.handoff import Handoff
 
@@ -102,7 +103,7 @@ class Departures:
         if taken is not None:
             sock, passport = taken
             with sock:
-                handoff.put(sock, passport)  # there is room: for this very one
+                handoff.put(sock, passport, express=True)  # it was first, and goes first
 
     # Draining.
 
@@ -148,13 +149,21 @@ class Departures:
 
     def _put(self, handoff: Handoff, connection: Connection) -> bool:
         """Put a connection into the queue; return False, with an eye on the queue, where there is no room."""
-        if not handoff.put(connection.sock, connection.passport):
+        if not handoff.put(connection.sock, connection.passport, express=self._may_overtake(connection)):
             self._no_room = True
             self._engine.watch(handoff.put_fd, EPOLLOUT, self._on_room)
             return False
         connection.leave()
         self._engine.tally.add(HANDED_OVER)
         return True
+
+    def _may_overtake(self, connection: Connection) -> bool:
+        """Whether the request that waits on `connection` is so brief among long ones that it goes first."""
+        expectation = self._engine.tally.expectation
+        if expectation is None or not expectation.knows_long_calls:
+            return False
+        line = method_and_target(connection.glance())
+        return line is not None and expectation.may_overtake(line)
 
     def _on_room(self, _events: int) -> None:
         assert self._handoff is not None
@@ -180,4 +189,5 @@ class Departures:
         if requests - requests_before >= AVERAGED_REQUESTS or not self._average:
             self._averaged = (requests, duration)
             self._average = (duration - duration_before) / max(1, requests - requests_before) / 1e9
+            self._engine.tally.calls_are_brief = self._average < WORTHWHILE_SECONDS
         return self._average

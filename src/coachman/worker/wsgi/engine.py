@@ -94,7 +94,8 @@ class Engine(ServingLoop):
     def join_handoff(self, handoff: Handoff) -> None:
         """Share connections with the siblings through `handoff`, which stays the caller's."""
         self._handoff = handoff
-        self.handle(handoff.take_fd, self._on_takeable)
+        for fd in handoff.take_fds:
+            self.handle(fd, self._on_takeable)
         self._intake.join(handoff)
         self._arrivals.join(handoff)
         self._departures.join(handoff)

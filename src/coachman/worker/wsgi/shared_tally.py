@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns
 
+from coachman.policy.expectation import Expectation
 from coachman.worker.wsgi.tally import CALL_AT, NOTABLE, Tally, pack_call
 
 
@@ -27,6 +28,7 @@ class SharedTally(Tally):
         self._lock = threading.Lock()
         self._ended: deque[tuple[int, str]] = deque()
         """Brief requests that are not counted yet: how long they took, and their status."""
+        self.expectation: Expectation = Expectation()
 
     def begin(self, key: object, line: bytes) -> int:
         """Note that a request goes into the application; return when, for `end`."""
@@ -45,13 +47,14 @@ class SharedTally(Tally):
     def end(self, key: object, start: int, status: str) -> None:
         """Note that a request has ended, with that status; "": nobody has seen one."""
         took = monotonic_ns() - start
-        if took < NOTABLE:
+        if took < NOTABLE and self.calls_are_brief:
             del self._held[key]
             self._ended.append((took, status))
             self.unwritten = True
             return
         with self._lock:
-            del self._held[key]
+            _, line = self._held.pop(key)
+            self.expectation.note(line, took / 1e9)
             self._count(took, status)
             self._write()
 

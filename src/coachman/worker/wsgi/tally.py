@@ -15,6 +15,7 @@ from struct import Struct
 from time import monotonic_ns
 from typing import Final
 
+from coachman.policy.expectation import Expectation
 from coachman.policy.slow_calls import Usage
 from coachman.protocol.scoreboard import (
     CELL_SIZE,
@@ -75,6 +76,10 @@ class Tally:
         """When requests that go on went into the application, and their lines; the oldest first."""
         self.unwritten = False
         """Whether the slot lacks something."""
+        self.expectation: Expectation | None = None
+        """What is learned of calls, where other threads make them: here nobody waits for a single one."""
+        self.calls_are_brief = True
+        """Whether they have been lately, on average: what they take is not worth a note then."""
         self.watched = 0
         """Calls that are still to be watched for what they use."""
         self.used_before: resource.struct_rusage | None = None
