@@ -31,6 +31,10 @@ def test_a_request_comes_out_complete() -> None:
     assert request.body is None
 
 
+def test_the_line_of_a_request_is_what_the_peer_sent() -> None:
+    assert parse_one(b"GET /\xe4?b=%20c HTTP/1.0\r\n\r\n").line == b"GET /\xe4?b=%20c"
+
+
 @given(st.data())
 def test_any_split_gives_the_same_requests(data: st.DataObject) -> None:
     stream = (

@@ -131,6 +131,7 @@ class Connection(Responder):
                     or engine.pool.has_free_thread()
                     or not self._parser.between_requests
                     or events & _PEER_IS_DONE
+                    or self._asks_for_file()
                 ):
                     if self._receive():
                         engine.proceed(self)
@@ -141,6 +142,10 @@ class Connection(Responder):
         else:
             self._armed = 0
             engine.proceed(self)
+
+    def _asks_for_file(self) -> bool:
+        """Return whether what waits to be read needs no thread, since a file answers it."""
+        return False
 
     def serve_unread(self) -> None:
         """Read what has come and serve it: a pool thread runs this."""

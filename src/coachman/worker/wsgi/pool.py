@@ -44,6 +44,8 @@ class Pool:
         """Those that have bytes to read and of whose next request nothing was read; the oldest first."""
         self._begun: deque[Connection] = deque()
         """Those that have a request which was read, or a response to go on with."""
+        self.after_each: Callable[[], object] | None = None
+        """What a thread calls when it has served something."""
         self._idle: list[threading.Lock] = []
         """What each thread without work waits for."""
         self._ended = False
@@ -98,6 +100,8 @@ class Pool:
                 except ValueError:  # we are just being woken
                     me.acquire()
             serve()
+            if self.after_each is not None:
+                self.after_each()
             if self.full:
                 self._on_free()
 

@@ -18,12 +18,14 @@ DEFAULT_HEAD_BOUNDS = HeadBounds()
 class Request:
     """One complete request."""
 
-    __slots__ = ("body", "fields", "method", "target")
+    __slots__ = ("body", "fields", "line", "method", "target")
 
-    def __init__(self, method: str, target: str, fields: FieldBlock) -> None:
+    def __init__(self, method: str, target: str, line: bytes, fields: FieldBlock) -> None:
         self.method = method
         self.target = target
         """As the peer sent it; `split_target` takes it apart."""
+        self.line = line
+        """Method and target in bytes."""
         self.fields = fields
         self.body: RequestBody | None = None
         """None where the request has none or an empty one."""
@@ -147,15 +149,16 @@ class RequestParser:
 
     def _begin(self, head: RequestHead) -> None:
         """Go on behind a head."""
-        request = Request(head.method, head.target, head.fields)
-        length = head.fields.length
+        method, target, line, fields, _ = head
+        request = Request(method, target, line, fields)
+        length = fields.length
         if length == 0:
             self._end(request)
             return
         if self._body_limit and length > self._body_limit:
             raise self._too_large()
         self._request = request
-        self.awaits_continue = head.fields.expects_continue
+        self.awaits_continue = fields.expects_continue
         if length == CHUNKED:
             self._chunks = ChunkReader()
             self._take = RequestParser._take_chunks

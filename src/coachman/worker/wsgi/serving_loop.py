@@ -91,6 +91,8 @@ class ServingLoop(Loop):
         """Have threads call the application from now on, those that call `work` of the pool returned."""
         self.tally = SharedTally(self.tally)
         self.pool = Pool(self._arrivals.take_between, self._saturation.on_free, self.tally.write)
+        if self.services is not None and self.services.access_log is not None:
+            self.pool.after_each = self.services.access_log.flush
         return self.pool
 
     # What connections call.
