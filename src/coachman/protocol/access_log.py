@@ -64,22 +64,38 @@ class CommonFormatter:
 
     def __call__(self, accesses: Sequence[Access], epoch_ns: int) -> bytes:
         """Format requests, in their order."""
-        text = "".join([self._line(access, epoch_ns) for access in accesses]).encode()
+        text = self._lines(accesses, epoch_ns)
         # One look at all that clients have a say in: whatever is unsafe is more than there has to be.
         if len(text) - len(text.translate(None, _UNSAFE_BYTES)) != self._own * len(accesses):
-            return "".join([self._line(_escaped(access), epoch_ns) for access in accesses]).encode()
+            return self._lines([_escaped(access) for access in accesses], epoch_ns)
         return text
 
-    def _line(self, access: Access, epoch_ns: int) -> str:
-        peer, method, target, protocol, status, size, duration, ended, referer, agent, request_id = access
-        if (second := (ended + epoch_ns) // 1_000_000_000) != self._second:
-            self._second, self._moment = second, _in_log(second)
-        request = f"{method} {target} {protocol}" if method else "-"
-        named = f' "{referer or "-"}" "{agent or "-"}"' if self._combined else ""
-        return (
-            f'{peer or "-"} - - {self._moment} "{request}" {status or "-"} {size or "-"}{named} '
-            f"{duration // 1000 / 1e6:.6f} {self._pid} {request_id or '-'}\n"
-        )
+    def _lines(self, accesses: Sequence[Access], epoch_ns: int) -> bytes:
+        lines = []
+        pid, named = self._pid, ""
+        for (
+            peer,
+            method,
+            target,
+            protocol,
+            status,
+            size,
+            duration,
+            ended,
+            referer,
+            agent,
+            request_id,
+        ) in accesses:
+            if (second := (ended + epoch_ns) // 1_000_000_000) != self._second:
+                self._second, self._moment = second, _in_log(second)
+            request = f"{method} {target} {protocol}" if method else "-"
+            if self._combined:
+                named = f' "{referer or "-"}" "{agent or "-"}"'
+            lines.append(
+                f'{peer or "-"} - - {self._moment} "{request}" {status or "-"} {size or "-"}{named} '
+                f"{duration // 1000 / 1e6:.6f} {pid} {request_id or '-'}\n"
+            )
+        return "".join(lines).encode()
 
 
 class _Object(msgspec.Struct):

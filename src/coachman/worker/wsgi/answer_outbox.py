@@ -31,7 +31,7 @@ class AnswerOutbox(Outbox):
         self._timed = False
         """The watchdog has been told that the application is at work, and not yet that it is done."""
         self.status = 0
-        """That of the answer, once its head was to be sent."""
+        """That of the answer, once its head was to be sent; to be set to 0 when another one is expected."""
         self._head_size = self._sent = 0
 
     def begin_timing(self) -> None:
@@ -48,11 +48,7 @@ class AnswerOutbox(Outbox):
     @property
     def body_size(self) -> int:
         """Bytes of the answer's body that were to be sent so far."""
-        return self._sent - self._head_size
-
-    def expect_answer(self) -> None:
-        """Take what is sent next for the beginning of an answer."""
-        self.status = self._head_size = self._sent = 0
+        return self._sent - self._head_size if self.status else 0
 
     def send(self, data: bytes) -> None:
         """Give `data` to the kernel, keeping back what it does not take."""
@@ -97,6 +93,7 @@ class AnswerOutbox(Outbox):
         if self.status or self.pending:
             return False  # it would be taken for a part of what was sent before
         self.status = status
+        self._head_size = self._sent = 0
         try:
             return self._socket.send(answer) == len(answer)
         except OSError:
@@ -111,6 +108,7 @@ class AnswerOutbox(Outbox):
         if not self.status and data[9] != _INTERIM:
             self.status = int(data[9:12])
             self._head_size = data.find(b"\r\n\r\n") + 4
+            self._sent = 0
         self._sent += len(data)
         return True
 

@@ -144,6 +144,7 @@ class Engine(ServingLoop):
             return False
         for connection in list(self.connections.values()):
             connection.close()
+        self.scratch_files.close()
         self._intake.close_listeners()
         self._close_loop()
         return True

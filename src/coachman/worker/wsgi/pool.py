@@ -55,6 +55,8 @@ class Pool:
         still in it, and that before the worker's own."""
         self._begun: deque[Connection] = deque()
         """Those that have a request which was read, or a response to go on with."""
+        self.after_each: Callable[[], object] | None = None
+        """What a thread calls when it has served something."""
         self._idle: list[threading.Lock] = []
         """What each thread without work waits for."""
         self._ended = False
@@ -134,6 +136,8 @@ class Pool:
                 except ValueError:  # we are just being woken
                     me.acquire()
             serve()
+            if self.after_each is not None:
+                self.after_each()
             if self.full:
                 self._on_free()
 

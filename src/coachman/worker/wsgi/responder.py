@@ -81,8 +81,7 @@ class Responder(ClientSocket):
             send=self._write,
             request_id=self._request_id,
         )
-        line = f"{request.method} {request.target}".encode("latin-1", "replace")
-        self._started = engine.tally.begin(self, line)
+        self._started = engine.tally.begin(self, request.line)
         peer = self._peer
         try:
             environ = build_environ(peer.environ, request, peer.forwarded)
@@ -102,7 +101,7 @@ class Responder(ClientSocket):
             self._source = result
             file = pending_file(result) if type(result) is FileWrapper and not response.head_sent else None
             if file is None:
-                engine.tally.hold(self, self._started, line)
+                engine.tally.hold(self, self._started, request.line)
                 self._blocks = iter(result)
             else:
                 head, file.size = response.file_head(file.size)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
-from select import EPOLLIN
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -57,29 +56,6 @@ class ServicedConnection(Connection):
             return super().has_requests
         return any(answers.find(request) is None for request in self._parser.complete)
 
-    def on_event(self, events: int) -> None:
-        """What the loop calls when the peer has sent something or can take more."""
-        pool = self._engine.pool
-        if (
-            self._armed == EPOLLIN
-            and pool is not None
-            and not pool.has_free_thread()
-            and self._asks_for_file()
-        ):
-            # It would wait for a thread, unread, and needs none.
-            self.take_in_hand(self._engine.turn_began / 1e9)
-            if self._receive():
-                self._engine.proceed(self)
-        else:
-            Connection.on_event(self, events)  # for super() there is a price
-
-    def pump(self) -> None:
-        """Do all that can be done at once."""
-        Connection.pump(self)
-        # Only what is the same for all connections may be looked at from here on.
-        if self._access_log is not None and self._engine.pool is not None:
-            self._access_log.flush()  # in a thread of the pool, for which the loop's turn does not end
-
     def close(self) -> None:
         """Close the connection and everything that belongs to its requests."""
         super().close()
@@ -92,7 +68,7 @@ class ServicedConnection(Connection):
 
     def _serve(self, request: Request) -> None:
         out = self._out
-        out.expect_answer()
+        out.status = 0
         if self._access_log is not None:
             self._logged = request
             self._started_ns = monotonic_ns()
@@ -130,7 +106,7 @@ class ServicedConnection(Connection):
     def _refuse(self, refusal: BadRequest) -> None:
         request, self._logged = self._logged, None
         if request is None:  # what was sent is none, so nothing has begun
-            self._out.expect_answer()
+            self._out.status = 0
             self._started_ns = monotonic_ns()
         super()._refuse(refusal)
         if self._access_log is not None:

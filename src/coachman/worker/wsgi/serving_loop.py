@@ -23,6 +23,7 @@ from coachman.worker.wsgi.lookout import Lookout
 from coachman.worker.wsgi.loop import Loop
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.saturation import Saturation
+from coachman.worker.wsgi.scratch_files import ScratchFiles
 from coachman.worker.wsgi.shared_tally import SharedTally
 from coachman.worker.wsgi.tally import Tally
 
@@ -55,6 +56,7 @@ class ServingLoop(Loop):
         self.forwarded = ForwardedReader(self.trusted)
         self.proxy_protocol = config.proxy_protocol
         self.threads = config.threads
+        self.scratch_files = ScratchFiles()
         self.tally = Tally(private_cells(), on_notable_call)
         self.pool: Pool | None = None
         """What calls the application; None while the loop itself does."""
@@ -91,6 +93,8 @@ class ServingLoop(Loop):
         """Have threads call the application from now on, those that call `work` of the pool returned."""
         self.tally = SharedTally(self.tally)
         self.pool = Pool(self._arrivals.take_between, self._saturation.on_free, self.tally.write)
+        if self.services is not None and self.services.access_log is not None:
+            self.pool.after_each = self.services.access_log.flush
         return self.pool
 
     # What connections call.
