@@ -15,6 +15,7 @@ from coachman.protocol.handoff import Passport, encode_passport
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import spawn_interpreter
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.supervisor.process.workplace import Workplace
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
@@ -51,10 +52,7 @@ class Neighbours:
             spawn_interpreter(self._folder),
             ApplicationConfig(location=location, worker=config),
             None,
-            [self.listener],
-            self.scoreboard,
-            self.queue,
-            self._lifeline,
+            Workplace([self.listener], self.scoreboard, self.queue, self._lifeline),
             self.log,
             draining.set,
         )
