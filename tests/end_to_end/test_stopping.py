@@ -247,16 +247,19 @@ def test_a_worker_that_the_supervisor_ends_is_not_replaced_because_of_a_signal(
         assert server.outcome()[1].count("replacing it") == 1
 
 
+HANGS_THE_SECOND_TIME = """
+try:
+    os.open("started", os.O_CREAT | os.O_EXCL)
+except FileExistsError:
+    wait_at_gate()
+"""
+
+
+@pytest.mark.parametrize("in_hand", [True, False], ids=["the last worker is busy", "the last worker is gone"])
 def test_what_waits_for_a_successor_that_never_comes_is_answered_at_the_end(
-    tmp_path: Path, gate: Gate
+    tmp_path: Path, gate: Gate, in_hand: bool
 ) -> None:
-    hangs_the_second_time = """
-    try:
-        os.open("started", os.O_CREAT | os.O_EXCL)
-    except FileExistsError:
-        wait_at_gate()
-    """
-    write_application(tmp_path, WAIT_AT_GATE, hangs_the_second_time, GATED)
+    write_application(tmp_path, WAIT_AT_GATE, HANGS_THE_SECOND_TIME, GATED)
     options = (*ONE_PROCESS, "--threads", "4", "--spawn-method", "direct")
     with (
         CoachmanServe(tmp_path, *options, environment=gate.environment) as server,
@@ -265,17 +268,25 @@ def test_what_waits_for_a_successor_that_never_comes_is_answered_at_the_end(
     ):
         waiting.get()
         assert waiting.answer().status == 200
-        slow.get("/gate")
-        gate.wait_for_arrival()
+        if in_hand:
+            slow.get("/gate")
+            gate.wait_for_arrival()
         (pid,) = server.ready_workers(1)
         os.kill(pid, signal.SIGTERM)
         gate.wait_for_arrival()  # the successor, which will never be ready
+        if not in_hand:
+            server.wait_for_output(rf"\(pid {pid}\) ended")
         waiting.get("/waiting")
         server.send_signal(signal.SIGTERM)
         server.wait_for_output("SIGTERM: stopping")
-        gate.open()
-        assert slow.answer().status == 200
-        assert waiting.answer().body == f"/waiting by {pid}".encode()
+        if in_hand:
+            gate.open()
+            assert slow.answer().status == 200
+        last = waiting.answer()
+        # By the worker, or where it has gone before it heard of the end by the supervisor.
+        by_worker = (200, f"/waiting by {pid}".encode())
+        assert last.status == 503 or (in_hand and (last.status, last.body) == by_worker)
+        assert waiting.read_to_end() == b""
         assert server.outcome()[0] == 0
 
 

@@ -88,12 +88,12 @@ class Application:
             slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
-            handoff = HandoffQueue.create()
-            on_failure.callback(handoff.close)
+            self._handoff = HandoffQueue.create()
+            on_failure.callback(self._handoff.close)
             self._lifeline = Lifeline()
             on_failure.callback(self._lifeline.close)
             account = Account(identity, settings.umask)
-            workplace = Workplace(self.listeners, self._scoreboard, handoff, self._lifeline)
+            workplace = Workplace(self.listeners, self._scoreboard, self._handoff, self._lifeline)
             self.pool = Pool(config, account, workplace, log, self._on_change)
             self._standing = Standing(config, self.pool, self._scoreboard, self.listeners)
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
@@ -192,6 +192,7 @@ class Application:
         self._demand_watch.stop()
         await self._limit_watch.stop()
         await self.pool.stop()
+        self._refusals.refuse_left(self._handoff)
         await self._refusals.stop()
 
     def kill(self) -> None:
