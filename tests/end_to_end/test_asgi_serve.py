@@ -132,8 +132,8 @@ def test_stopping_finishes_requests_and_closes_websockets_with_1012(tmp_path: Pa
         with (
             connect(server.url.replace("http", "ws", 1), proxy=None, ping_interval=None) as websocket,
             RawClient(server.url) as slow,
-            RawClient(server.url) as quick,
             RawClient(server.url) as begun,
+            RawClient(server.url) as quick,  # accepted after it
         ):
             slow.get("/slow")
             server.wait_for_output("slow request")

@@ -27,6 +27,9 @@ APPLICATION = (
             wait_at_gate()  # the loop as well
         elif path == "/patient":
             await wait_patiently()
+        elif path == "/until-the-client-goes":
+            while (await receive())["type"] != "http.disconnect":
+                pass
         headers = [(b"content-type", b"text/plain")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if path == "/events":
@@ -128,7 +131,7 @@ def test_a_response_that_has_begun_may_take_its_time(tmp_path: Path) -> None:
     ):
         patient.get("/events")
         gate.wait_for_arrival()
-        late.get("/patient")
+        late.get("/until-the-client-goes")  # and no longer, or the worker would wait for it in the end
         assert late.answer().status == 504  # so the time of the other one was up as well
         gate.open()
         assert patient.answer().body == b"first application /events"

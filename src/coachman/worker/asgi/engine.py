@@ -268,7 +268,7 @@ class AsgiEngine:
         """Serve a connection, which is taken over. In the thread of `run` only."""
         task = self.loop.create_task(self._connect(sock, arrival))
         self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(self._on_connected)
         if not self._has_room():
             self._accepting.rest()
 
@@ -279,6 +279,10 @@ class AsgiEngine:
                 client.drain()
         except (OSError, asyncio.CancelledError):  # the peer is gone already
             sock.close()
+
+    def _on_connected(self, task: asyncio.Task[None]) -> None:
+        # Not the task itself: it is in hand until it is done, and whoever looks before that waits on.
+        self._connecting.discard(task)
         self._note_change()
 
     def _has_room(self) -> bool:

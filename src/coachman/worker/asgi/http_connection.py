@@ -37,6 +37,8 @@ class HttpConnection(Patience):
         """The request whose response is due."""
         self._refusal: BadRequest | None = None
         """The answer to what will not be served; it follows the responses that are still due."""
+        self._lingers = False
+        """It has been given, and what still comes is thrown away for a moment."""
 
     # What asyncio calls.
 
@@ -223,7 +225,11 @@ class HttpConnection(Patience):
         # To close with something unread would have the kernel reset the connection, and the answer might
         # never be read: what still comes is thrown away for a moment.
         self.transport.write_eof()
-        self._context.lingering.watch(self)
+        self._lingers = True
+        if self._context.draining:
+            self.transport.close()
+        else:
+            self._context.lingering.watch(self)
 
     # Waiting, and going.
 
@@ -236,6 +242,8 @@ class HttpConnection(Patience):
         """Go now where the connection is idle, else with the last response that is due."""
         if self.idle:
             self._leave()
+        elif self._lingers:
+            self.transport.close()
         elif self._context.hand_over is None and self._running is not None:
             self._running.keep_alive = False
 
