@@ -22,7 +22,6 @@ from .asgi_serving import (
     served,
 )
 
-
 ENDLESS = 1000.0
 """Seconds of a drain that no test would outlast: it is over when nothing is in hand."""
 

@@ -229,18 +229,18 @@ def timing() -> tuple[Services, Watchdog, queue.Queue[bool]]:
 
 def test_a_request_that_takes_too_long_is_answered_while_the_loop_goes_on() -> None:
     services, watchdog, answers = timing()
+    found: list[bool] = []
 
     async def application(scope: Any, receive: Any, send: Send) -> None:
         run_out(watchdog)
-        while answers.empty():
-            await asyncio.sleep(0.001)
+        found.append(await asyncio.to_thread(answers.get, timeout=TIMEOUT))
         await hello(scope, receive, send)  # too late: it is dropped
 
     try:
         client = Client()
         call(application, services, client)
         assert (client.status, client.body) == (504, BODY)
-        assert answers.get_nowait() is True
+        assert found == [True]
     finally:
         watchdog.close()
 
@@ -258,8 +258,7 @@ def test_a_response_that_has_begun_may_take_its_time() -> None:
 
     async def never(scope: Any, receive: Any, send: Send) -> None:
         run_out(watchdog)
-        while answers.empty():
-            await asyncio.sleep(0.001)
+        await asyncio.to_thread(answers.get, timeout=TIMEOUT)
 
     try:
         client = Client()
