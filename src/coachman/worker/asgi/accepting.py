@@ -34,6 +34,8 @@ class Accepting:
         """What is called when one of these descriptors can be read."""
         self._watching = True
         self._pause: asyncio.TimerHandle | None = None
+        self._left: asyncio.TimerHandle | None = None
+        """When to look again at what was left to others."""
 
     def add(self, listener: socket.socket) -> None:
         """Accept on `listener`, which is taken over."""
@@ -60,12 +62,19 @@ class Accepting:
             for fd, take in self._sources.items():
                 self._loop.add_reader(fd, take)
 
+    def leave_to_others(self, fd: int, seconds: float) -> None:
+        """Do not look at source `fd` for a moment, in which others may take what is there."""
+        if self._watching and self._left is None and fd in self._sources:
+            self._loop.remove_reader(fd)
+            self._left = self._loop.call_later(seconds, self._look_again, fd)
+
     def close(self) -> None:
         """Close the listeners, and forget all other sources."""
         self.rest()
         self._sources.clear()
-        if self._pause is not None:
-            self._pause.cancel()
+        for timer in (self._pause, self._left):
+            if timer is not None:
+                timer.cancel()
         while self._listeners:
             self._listeners.pop().close()
 
@@ -89,6 +98,12 @@ class Accepting:
         self.rest()
         if self._pause is None:
             self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
+
+    def _look_again(self, fd: int) -> None:
+        self._left = None
+        take = self._sources.get(fd)
+        if self._watching and take is not None:
+            self._loop.add_reader(fd, take)
 
     def _end_pause(self) -> None:
         self._pause = None

@@ -14,6 +14,7 @@ from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.worker.asgi.board import Board
 from coachman.worker.asgi.deadlines import Deadlines
+from coachman.worker.asgi.departures import Departures
 from coachman.worker.asgi.lifespan import Application
 
 LINGER_SECONDS = 2.0
@@ -100,6 +101,7 @@ class Context:
 
         The socket stays the caller's. Returns False where nobody can take it.
         """
+        self.departures = Departures()
         self.heads = _deadlines(loop, bounds.header_timeout, lambda client: client.on_late_head())
         self.bodies = _deadlines(loop, bounds.body_timeout, lambda client: client.on_late_body())
         self.idle = _deadlines(loop, bounds.keep_alive_timeout, lambda client: client.on_late_request())
@@ -125,6 +127,7 @@ class Context:
         """Forget everything that was to happen, and give the scoreboard back."""
         for deadlines in self._all_deadlines:
             deadlines.close()
+        self.departures.close()
         self.board.release()
 
     def returned(self, task: asyncio.Task[None]) -> None:

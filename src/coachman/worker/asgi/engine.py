@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
 from coachman.policy.draining import DrainPlan, drain_plan
+from coachman.policy.handing_over import PATIENCE_SECONDS
 from coachman.protocol.scoreboard import ACCEPTED
 from coachman.worker.asgi.accepting import Accepting
 from coachman.worker.asgi.adapter import protocol_factory
@@ -86,8 +87,10 @@ class AsgiEngine:
     def join_handoff(self, handoff: Handoff) -> None:
         """Share connections with the siblings."""
         self._handoff = handoff
-        self._handing_over = HandingOver(self.loop, handoff, self._context.board, self._let_idle_go)
-        self._context.hand_over = self._handing_over.put
+        board = self._context.board
+        self._handing_over = HandingOver(self.loop, handoff, board, self._let_idle_go)
+        self._context.hand_over = self._hand_over
+        self._context.departures.join(handoff, board)
         self._accepting.add_source(handoff.take_fd, self._take_over)
         handoff.announce(True)
 
@@ -253,6 +256,14 @@ class AsgiEngine:
             return False  # a sibling was faster
         self.adopt(*taken)
         return True
+
+    def _hand_over(self, sock: socket.socket, arrival: Arrival) -> bool:
+        """Put a connection into the queue, `sock` staying the caller's; False: there is no room."""
+        assert self._handoff is not None
+        assert self._handing_over is not None
+        # It is there because this loop is late or ends: whoever looks sooner is to take it.
+        self._accepting.leave_to_others(self._handoff.take_fd, PATIENCE_SECONDS)
+        return self._handing_over.put(sock, arrival)
 
     def _let_idle_go(self) -> None:
         """Let every connection go that has nothing in hand, where the worker is about to end."""

@@ -7,7 +7,13 @@ from math import inf
 from select import EPOLLOUT
 from typing import TYPE_CHECKING
 
-from coachman.policy.handing_over import PATIENCE_SECONDS, WORTHWHILE_SECONDS, worth_handing_over
+from coachman.policy.handing_over import (
+    AVERAGED_REQUESTS,
+    PATIENCE_SECONDS,
+    WORTHWHILE_SECONDS,
+    AverageCall,
+    worth_handing_over,
+)
 from coachman.protocol.scoreboard import HANDED_OVER
 from coachman.worker.handoff import Handoff
 
@@ -17,9 +23,6 @@ if TYPE_CHECKING:
     from coachman.worker.wsgi.pool import Pool
 
 PATIENCE = int(PATIENCE_SECONDS * 1e9)
-
-AVERAGED_REQUESTS = 50
-"""Requests over which the average duration is taken, at least."""
 
 ALONE_SECONDS = 0.05
 """How long a worker that has found itself alone believes that, while somebody waits."""
@@ -39,8 +42,7 @@ class Departures:
         self._draining = False
         self._not_before = 0.0
         """When to look at waiting connections again, in monotonic seconds: it was not worthwhile."""
-        self._averaged = (0, 0)
-        self._average = 0.0
+        self._average = AverageCall()
 
     def join(self, handoff: Handoff) -> None:
         """Use `handoff`, which stays the caller's."""
@@ -169,15 +171,10 @@ class Departures:
 
     def expects_brief_calls(self) -> bool:
         """Whether enough calls of the application have been brief to count on the next one being so."""
-        return self.calls_are_brief() and self._averaged[0] >= AVERAGED_REQUESTS
+        return self.calls_are_brief() and self._average.requests >= AVERAGED_REQUESTS
 
     def _worthwhile(self, handoff: Handoff) -> bool:
         return worth_handing_over(average_call=self._average_call(), idle_siblings=handoff.idle_siblings)
 
     def _average_call(self) -> float:
-        requests, duration = self._engine.tally.totals()
-        requests_before, duration_before = self._averaged
-        if requests - requests_before >= AVERAGED_REQUESTS or not self._average:
-            self._averaged = (requests, duration)
-            self._average = (duration - duration_before) / max(1, requests - requests_before) / 1e9
-        return self._average
+        return self._average.seconds(*self._engine.tally.totals())
