@@ -67,7 +67,7 @@ class HttpConnection(Leaving):
             if self._deadlines is not self._context.heads:
                 self._wait_in(self._context.heads)
         elif self._body_size != body_size or self._deadlines is not self._context.bodies:
-            self._wait_in(self._context.bodies)
+            self._wait_for_body()
 
     def resume_writing(self) -> None:
         super().resume_writing()
