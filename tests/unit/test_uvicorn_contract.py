@@ -20,6 +20,9 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+# With the first loop of a process, libuv makes a pipe and keeps it: no test is to be blamed for that.
+uvloop.new_event_loop().close()
+
 LOOPS = [asyncio.SelectorEventLoop, uvloop.new_event_loop]
 
 
