@@ -13,7 +13,8 @@ held up with it asks seldom, so it is the share of the slowest client that shows
 In `mixed` all threads are busy all the time. Whoever serves first come, first served lets everybody wait
 equally long there, and how long is known: by Little's law, clients are there as many as are answered in the
 time that one takes. That is printed as "the line". A p99 below it is reached only by serving some before
-others who came earlier.
+others who came earlier. How even the shares are is left to the dice there: in 5 s a client is given
+between none and four long requests, which he waits for; `--seconds 20` shows more of the server.
 """
 
 from __future__ import annotations

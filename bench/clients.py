@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 Kinds = Mapping[str, tuple[int, Callable[[], str]]]
 """For each kind of client: how many there are, and what gives the path of the next request."""
 
+WARM_UP_SECONDS = 2.0
+"""For the server to get to know its application."""
+
 
 @dataclass
 class Result:
@@ -20,6 +23,11 @@ class Result:
     """Milliseconds of the short requests."""
     counts: list[int]
     """Requests that each client was answered."""
+
+    def forget(self) -> None:
+        """Begin anew, with the clients as they are."""
+        self.latencies.clear()
+        self.counts[:] = [0] * len(self.counts)
 
     @property
     def p99(self) -> float:
@@ -73,7 +81,10 @@ class Client(asyncio.Protocol):
 
 
 def put_load(url: str, kinds: Kinds, seconds: float, prepare: Callable[[], None]) -> dict[str, Result]:
-    """Return what the clients saw in so many seconds; between connecting and asking, call `prepare`."""
+    """Return what the clients saw in so many seconds; between connecting and asking, call `prepare`.
+
+    What they saw in the first `WARM_UP_SECONDS` is left out.
+    """
     return asyncio.run(_put_load(url, kinds, seconds, prepare))
 
 
@@ -91,6 +102,9 @@ async def _put_load(url: str, kinds: Kinds, seconds: float, prepare: Callable[[]
     await asyncio.to_thread(prepare)
     for client in clients:
         client.ask()
+    await asyncio.sleep(WARM_UP_SECONDS)
+    for result in results.values():
+        result.forget()
     await asyncio.sleep(seconds)
     for client in clients:
         client.close()

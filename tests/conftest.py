@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from .end_to_end.gate import Gate
+
 # How long an example takes says something about the machine and its other users, not about the code.
 settings.register_profile("coachman", deadline=None)
 settings.load_profile("coachman")
@@ -73,3 +75,10 @@ def nothing_is_left_behind() -> Iterator[None]:
         problems.append(f"descriptors: {leaked_descriptors}")
     if problems:
         pytest.fail("left behind: " + "; ".join(problems))
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    """Where tiny applications wait until the test lets them pass."""
+    with Gate(tmp_path) as gate:
+        yield gate

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import httpx
 import pytest
 
 from .coachman_serve import CoachmanServe
+from .programs import installed
 
 GUESTBOOK: Final = Path(__file__).parents[2] / "examples" / "guestbook"
 
@@ -57,13 +56,7 @@ class Curl:
 
 @pytest.fixture(scope="session")
 def curl() -> Curl:
-    path = shutil.which("curl")
-    if path is None:
-        missing = "curl is not installed; on Debian and Ubuntu: apt-get install curl"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return Curl(path)
+    return Curl(installed("curl", "curl"))
 
 
 @pytest.fixture(scope="module")

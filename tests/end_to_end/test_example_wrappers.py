@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import stat
 from pathlib import Path
@@ -12,17 +10,15 @@ import httpx
 import pytest
 
 from .coachman_spawn import CoachmanSpawn
+from .programs import installed
 
 WRAPPERS = Path(__file__).parents[2] / "examples" / "wrappers"
 
 
 @pytest.fixture(params=["wrapper.py", "wrapper.js", "wrapper.sh"])
 def wrapper(request: pytest.FixtureRequest) -> Path:
-    if request.param == "wrapper.js" and shutil.which("node") is None:
-        missing = "node is not installed; on Debian and Ubuntu: apt-get install nodejs"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    if request.param == "wrapper.js":
+        installed("nodejs", "node")
     return WRAPPERS / str(request.param)
 
 

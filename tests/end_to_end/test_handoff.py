@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +35,6 @@ async def application(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": [(b"x-peer", peer)]})
     await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
 """
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with Gate(tmp_path) as gate:
-        yield gate
 
 
 def serve(folder: Path, gate: Gate, *, processes: int, threads: int) -> CoachmanServe:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import struct
 import subprocess
 import zlib
@@ -14,6 +12,7 @@ import pytest
 
 from .applications import write_application
 from .coachman_check import check
+from .programs import installed
 
 HOSTILE = "raise RuntimeError('<script>document.title = 1</script><img src=x onerror=alert(1)>')"
 
@@ -66,12 +65,7 @@ def rows_of_png(data: bytes) -> list[bytes]:
 
 @pytest.fixture
 def chromium(tmp_path: Path) -> Chromium:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        missing = "chromium is not installed; on Debian and Ubuntu: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    path = installed("chromium", "chromium", "chromium-browser", "google-chrome")
     return Chromium(path, tmp_path / "profile")
 
 

@@ -53,25 +53,14 @@ def test_the_pool_grows_while_requests_wait_and_shrinks_again(tmp_path: Path, me
         assert server.stop() == 0
 
 
-def test_a_fixed_pool_does_not_grow(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "bounds", [("--processes", "1"), ("--processes", "1-3", "--max-memory", "10M")], ids=["fixed", "memory"]
+)
+def test_the_pool_does_not_grow_beyond_its_bounds(
+    tmp_path: Path, gate: Gate, bounds: tuple[str, ...]
+) -> None:
     write_application(tmp_path, WAIT_AT_GATE, GATED)
-    options = ("--bind", "127.0.0.1:0", "--processes", "1")
-    with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
-        with ExitStack() as clients:
-            connected = [clients.enter_context(RawClient(server.url)) for _ in range(4)]
-            for client in connected:
-                client.get()
-            for _ in connected:
-                gate.wait_for_arrival()
-                gate.open()
-            assert all(client.answer().status == 200 for client in connected)
-        assert "worker 2" not in server.output()
-
-
-def test_the_memory_bounds_the_growth(tmp_path: Path) -> None:
-    write_application(tmp_path, WAIT_AT_GATE, GATED)
-    options = ("--bind", "127.0.0.1:0", "--processes", "1-3", "--max-memory", "10M")
-    with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
+    with CoachmanServe(tmp_path, "--bind", "127.0.0.1:0", *bounds, environment=gate.environment) as server:
         with ExitStack() as clients:
             connected = [clients.enter_context(RawClient(server.url)) for _ in range(12)]
             for client in connected:
@@ -80,6 +69,7 @@ def test_the_memory_bounds_the_growth(tmp_path: Path) -> None:
                 gate.wait_for_arrival()
                 gate.open()
             assert all(client.answer().status == 200 for client in connected)
+        assert "worker 2" not in server.output()
         assert "is to have" not in server.output()
 
 

@@ -31,12 +31,6 @@ def stream():
 """
 
 
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with Gate(tmp_path) as gate:
-        yield gate
-
-
 @pytest.fixture(params=[1, 4], ids=["1 thread", "4 threads"])
 def server(tmp_path: Path, gate: Gate, request: pytest.FixtureRequest) -> Iterator[CoachmanServe]:
     write_application(tmp_path, WAIT_AT_GATE, GATED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from .applications import HELLO, write_application
 from .coachman_serve import COMMAND
+from .programs import installed
 
 MOST_EXPOSURE = 2.5
 """Of 10, as `systemd-analyze security` counts; 9.6 is a service without any confinement."""
@@ -34,13 +34,7 @@ class SystemdAnalyze:
 
 @pytest.fixture(scope="session")
 def systemd_analyze() -> SystemdAnalyze:
-    path = shutil.which("systemd-analyze")
-    if path is None:
-        missing = "systemd-analyze is not installed; on Debian and Ubuntu: apt-get install systemd"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return SystemdAnalyze(path)
+    return SystemdAnalyze(installed("systemd", "systemd-analyze"))
 
 
 def systemd_unit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

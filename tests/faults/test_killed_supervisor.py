@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -38,12 +37,6 @@ import re
 print("now", flush=True)
 re.match("(a+)+$", "a" * 60 + "b")  # holds the interpreter: no other thread runs
 """
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with Gate(tmp_path) as gate:
-        yield gate
 
 
 @pytest.fixture(params=["1 direct", "4 direct", "1 auto", "4 auto"])

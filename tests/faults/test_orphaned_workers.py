@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -63,12 +62,6 @@ def application(environ, start_response):
     print("now", flush=True)
     re.match("(a+)+$", "a" * 60 + "b")  # holds the interpreter: no other thread runs
 """
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Iterator[Gate]:
-    with Gate(tmp_path) as gate:
-        yield gate
 
 
 @pytest.fixture(params=["1 direct", "4 direct", "1 auto", "4 auto"])

@@ -103,8 +103,8 @@ class Siblings:
 
     def handoff(self, kind: type[Handoff] = Handoff) -> Handoff:
         """Return what a further engine joins; it closes it."""
-        ends = (os.dup(end.fileno()) for end in (self._queue.put_end, self._queue.take_end))
-        return kind(HandoffQueue(*ends), self._scoreboard, next(self._slots))
+        queue = HandoffQueue([os.dup(fd) for fd in self._queue.descriptors])
+        return kind(queue, self._scoreboard, next(self._slots))
 
     def close(self) -> None:
         """Close what is theirs together, after they have ended."""

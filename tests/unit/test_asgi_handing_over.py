@@ -159,11 +159,11 @@ class FullAtFirst(Handoff):
 
     refusals = 1
 
-    def put(self, sock: socket.socket, passport: Passport) -> bool:
+    def put(self, sock: socket.socket, passport: Passport, *, express: bool = False) -> bool:
         if self.refusals:
             self.refusals -= 1
             return False
-        return super().put(sock, passport)
+        return super().put(sock, passport, express=express)
 
 
 def test_a_connection_waits_for_room_in_the_queue(siblings: Siblings) -> None:

@@ -20,8 +20,8 @@ SHOWN: Final = {
     "supervisor/overview.py": "when the supervisor was started, in the status",
     "worker/access_log.py": "when a request was answered, in its log",
     "worker/asgi/state.py": "the field Date",
+    "worker/date_line.py": "the field Date",
     "worker/static/files.py": "the dates of files, compared with those of clients",
-    "worker/wsgi/response.py": "the field Date",
 }
 """The files that may read it, and what for."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from coachman.policy.slow_calls import AMONG, SlowCalls, Usage, Verdict
 from coachman.protocol.handoff import Passport, decode_passport, encode_passport
-from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
+from coachman.unix.handoff import OVERTAKING_SECONDS, HandoffQueue, NoDescriptorLeft
 
 
 @pytest.fixture
@@ -21,12 +21,28 @@ def queue() -> Iterator[HandoffQueue]:
     made.close()
 
 
-def put_one_side(queue: HandoffQueue, message: bytes) -> socket.socket:
+def make_small(queue: HandoffQueue, *, express: bool = False) -> None:
+    """Leave no room for more than a few connections in one of its lanes."""
+    put_fd = queue.descriptors[2] if express else queue.put_fd
+    with socket.socket(fileno=os.dup(put_fd)) as put_end:
+        put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+def put_one_side(queue: HandoffQueue, message: bytes, *, express: bool = False) -> socket.socket:
     """Put one side of a new connection, which nobody else has then; return the other."""
     ours, theirs = socket.socketpair()
     with theirs:
-        assert queue.put(theirs, message)
+        assert queue.put(theirs, message, express=express)
     return ours
+
+
+def take_message(queue: HandoffQueue) -> bytes | None:
+    """Take a connection and close it; return the message that came with it."""
+    taken = queue.take(100)
+    if taken is None:
+        return None
+    taken[0].close()
+    return taken[1]
 
 
 def test_connections_come_out_in_the_order_in_which_they_were_put(queue: HandoffQueue) -> None:
@@ -56,7 +72,7 @@ def test_what_was_not_read_travels_along(queue: HandoffQueue) -> None:
 
 
 def test_a_full_queue_refuses_and_takes_again_once_there_is_room(queue: HandoffQueue) -> None:
-    queue.put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    make_small(queue)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         count = 0
@@ -68,6 +84,39 @@ def test_a_full_queue_refuses_and_takes_again_once_there_is_room(queue: HandoffQ
             assert taken is not None
             taken[0].close()
         assert queue.put(theirs, b"x")
+
+
+def test_the_express_lane_goes_first_and_keeps_its_order(queue: HandoffQueue) -> None:
+    for number in range(6):
+        put_one_side(queue, b"%d" % number, express=number % 2 == 1).close()
+    assert [take_message(queue) for _ in range(7)] == [b"1", b"3", b"5", b"0", b"2", b"4", None]
+
+
+def test_nobody_is_overtaken_for_longer_than_a_while() -> None:
+    now = 0.0
+    made = HandoffQueue.create()
+    queue = HandoffQueue([os.dup(fd) for fd in made.descriptors], lambda: now)
+    made.close()
+    for number in range(4):
+        put_one_side(queue, b"overtaken %d" % number).close()
+        put_one_side(queue, b"first %d" % number, express=True).close()
+    now += 100
+    assert take_message(queue) == b"first 0", "nobody has been overtaken yet"
+    now += OVERTAKING_SECONDS / 2
+    assert take_message(queue) == b"first 1"
+    now += OVERTAKING_SECONDS / 2
+    assert take_message(queue) == b"overtaken 0"
+    now += OVERTAKING_SECONDS
+    assert take_message(queue) == b"first 2"
+    queue.close()
+
+
+def test_who_finds_no_room_in_the_express_lane_goes_into_the_other(queue: HandoffQueue) -> None:
+    make_small(queue, express=True)
+    for number in range(50):
+        put_one_side(queue, b"%d" % number, express=True).close()
+    taken = [take_message(queue) for _ in range(50)]
+    assert sorted(int(message or b"-1") for message in taken) == list(range(50))
 
 
 def test_a_process_without_descriptors_takes_nothing_and_loses_nothing(queue: HandoffQueue) -> None:

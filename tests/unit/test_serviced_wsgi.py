@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -19,6 +20,7 @@ from coachman.worker.late_answer import LATE_BODY
 from coachman.worker.services import Services, make_services
 from coachman.worker.watchdog import Watchdog, Watched
 from coachman.worker.wsgi.engine import Application
+from coachman.worker.wsgi.request import Request
 
 from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
 
@@ -178,7 +180,7 @@ def test_a_file_that_shrinks_breaks_its_response_off(threads: int, files: Servic
 def test_a_small_file_that_shrinks_ends_the_connection(
     threads: int, files: Services, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("coachman.worker.wsgi.serviced.os.pread", lambda fd, size, start: b"")
+    monkeypatch.setattr("coachman.worker.wsgi.static_answers.os.pread", lambda fd, size, start: b"")
     with served(application, threads, services=files) as connect:
         client = connect()
         ask(client, "/s/small.txt")
@@ -209,6 +211,22 @@ def logging(application: Application, threads: int, **more: Any) -> Iterator[tup
                 yield connect, lambda: json.loads(lines.readline())
         finally:
             services.close()
+
+
+def test_a_kept_connection_keeps_no_request_that_was_answered(threads: int) -> None:
+    with logging(application, threads) as (connect, next_line):
+        client = connect()
+        before = requests_in_memory()
+        for _ in range(20):
+            ask(client, "/")
+            receive_response(client)
+            next_line()
+        assert requests_in_memory() <= before + 1  # the last one may be in hand still
+
+
+def requests_in_memory() -> int:
+    gc.collect()
+    return sum(type(value) is Request for value in gc.get_objects())
 
 
 def test_every_request_has_a_line(threads: int, public: Path) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from math import inf
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi.engine import Engine
 
 from .served import receive_response
+from .test_handoff_queue import make_small
 
 Environ = dict[str, Any]
 Start = Callable[..., Callable[[bytes], None]]
@@ -34,17 +36,26 @@ class Gate:
 
     def __init__(self) -> None:
         self._arrived = threading.Semaphore(0)
-        self._open = threading.Event()
+        self._passes = 0.0
+        self._changed = threading.Condition()
 
     def enter(self) -> None:
         self._arrived.release()
-        assert self._open.wait(TIMEOUT)
+        with self._changed:
+            # Longer than anybody waits for an answer that depends on it.
+            assert self._changed.wait_for(lambda: self._passes, 2 * TIMEOUT)
+            self._passes -= 1
 
     def wait_for_arrival(self) -> None:
         assert self._arrived.acquire(timeout=TIMEOUT)
 
+    def let_through(self, count: float) -> None:
+        with self._changed:
+            self._passes += count
+            self._changed.notify_all()
+
     def open(self) -> None:
-        self._open.set()
+        self.let_through(inf)
 
 
 class Worker:
@@ -57,9 +68,8 @@ class Worker:
         self.engine = Engine(self.application, WorkerConfig(threads=threads, bounds=bounds))
         self._cells = group.scoreboard.cells(slot)
         self.engine.cells = self._cells
-        queue = group.queue
-        ends = [os.dup(end.fileno()) for end in (queue.put_end, queue.take_end)]
-        self._handoff = Handoff(HandoffQueue(*ends), group.scoreboard, slot)
+        queue = HandoffQueue([os.dup(fd) for fd in group.queue.descriptors])
+        self._handoff = Handoff(queue, group.scoreboard, slot)
         self.engine.join_handoff(self._handoff)
         self.finished: bool | None = None
         self.calls: list[int] = []
@@ -199,6 +209,33 @@ def test_a_connection_of_a_busy_worker_is_served_by_its_sibling(group: Group) ->
     assert [answer(each) for each in waiting] == [busy.name] * 2
 
 
+def handed_over(workers: list[Worker]) -> int:
+    return sum(worker.view().counters.handed_over for worker in workers)
+
+
+def test_a_brief_request_overtakes_a_long_one(group: Group) -> None:
+    long, brief = group.connect(), group.connect()
+    workers = [group.worker(2), group.worker(2)]
+    for client in (long, brief):
+        ask(client)
+        answer(client)
+    make_busy(group, 4)
+    for worker in workers:
+        expectation = worker.engine.tally.expectation
+        assert expectation is not None
+        expectation.note(b"GET /gate", 1.0)
+        expectation.note(b"GET /", 0.001)
+    for client, path in ((long, b"/gate"), (brief, b"/")):
+        before = handed_over(workers)
+        ask(client, path)
+        while handed_over(workers) == before:
+            workers[0].do(lambda: None)
+            workers[1].do(lambda: None)
+    group.gate.let_through(1)
+    assert answer(brief) in {b"0", b"1"}
+    group.gate.wait_for_arrival()
+
+
 def test_pipelined_requests_move_together_and_stay_in_order(group: Group) -> None:
     busy = group.worker(2)
     client = group.connect()
@@ -286,7 +323,7 @@ def test_a_draining_worker_hands_over_what_is_idle_and_then_the_rest(group: Grou
 
 
 def test_a_full_queue_holds_a_drain_up_and_loses_nothing(group: Group) -> None:
-    group.queue.put_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    make_small(group.queue)
     old = group.worker(1)
     clients = [group.connect() for _ in range(50)]
     for client in clients:
@@ -420,12 +457,15 @@ def test_no_count_is_lost(group: Group, threads: int) -> None:
         thread.start()
     for thread in loads:
         thread.join(TIMEOUT)
-    worker.do(lambda: None)
+    assert worker.view().connections == 8
+    # A thread counts what it has done after the answer is out.
+    worker.drain(hand_over=False)
+    worker.wait_for_end()
     view = worker.view()
     assert view.counters.requests == 400
     assert view.counters.statuses == (0, 400, 0, 0, 0)
     assert sum(view.counters.durations) == 400
-    assert (view.in_flight, view.oldest_start, view.connections) == (0, None, 8)
+    assert (view.in_flight, view.oldest_start, view.connections) == (0, None, 0)
     assert (view.threads, view.counters.accepted) == (threads, 8)
 
 

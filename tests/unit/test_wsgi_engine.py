@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from coachman.config.model import WorkerConfig
-from coachman.worker.wsgi.connection import LARGE_BODY
 from coachman.worker.wsgi.engine import Engine
+from coachman.worker.wsgi.responder import LARGE_BODY
 
 from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
 

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from coachman.worker.wsgi.response import ApplicationFault, Headers, Response
+from coachman.worker.wsgi.header_kinds import ApplicationFault
+from coachman.worker.wsgi.response import Headers, Response
 
 
 def response(

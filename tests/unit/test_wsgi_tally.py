@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from coachman.protocol.scoreboard import CONNECTIONS, SlotView, view_of
 from coachman.unix.scoreboard import private_cells
-from coachman.worker.wsgi.tally import SharedTally, Tally
+from coachman.worker.wsgi.shared_tally import SharedTally
+from coachman.worker.wsgi.tally import Tally
 
 
 def shared() -> SharedTally:

@@ -20,8 +20,9 @@ Workers:
 supervisor →  ``scoreboard SLOT`` + fd         write to this slot of the memory behind the descriptor
 supervisor →  ``lifeline`` + descriptor        from now on, be killed when this hangs up, and not when the
                                                supervisor is gone: drain then
-supervisor →  ``handoff`` + two descriptors    where connections are put for other workers, and where they
-                                               are taken; comes behind ``scoreboard``
+supervisor →  ``handoff`` + four descriptors   where connections are put for other workers, and where they
+                                               are taken, then both for those that are taken first; comes
+                                               behind ``scoreboard``
 supervisor →  ``listen ADDRESS`` + descriptor  accept on this listening socket
 supervisor →  ``drain SECONDS CONNECTIONS``    stop accepting, finish what is in hand, exit; connections are
                                                left to other workers (``handover``) or closed (``close``)

@@ -1,8 +1,8 @@
 """The handoff queue: open sockets that belong to nobody, in the order in which they were put there.
 
-A `SOCK_SEQPACKET` pair that many processes have inherited. A message carries one descriptor and a few
-bytes; the kernel gives each message to one reader. It keeps what it carries open for as long as anybody
-has both ends.
+It has two lanes, the second for those that are taken before the others. Each is a `SOCK_SEQPACKET` pair that
+many processes have inherited. A message carries one descriptor and a few bytes; the kernel gives each message
+to one reader. It keeps what it carries open for as long as anybody has both ends.
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ import array
 import errno
 import os
 import socket
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Self
 
 BUFFER_SIZE: Final = 4 * 1024 * 1024
 """What is asked of the kernel, which gives at most net.core.wmem_max: some hundred messages fit into that."""
+
+LANES: Final = 2
+
+OVERTAKING_SECONDS: Final = 0.25
+"""How long each process takes from the express lane alone while somebody waits in the other."""
 
 _DESCRIPTOR_SIZE: Final = array.array("i").itemsize
 _ROOM: Final = socket.CMSG_SPACE(_DESCRIPTOR_SIZE)
@@ -30,16 +37,82 @@ class NoDescriptorLeft(OSError):
 
 
 class HandoffQueue:
-    """Both ends of the queue in this process. It owns the two descriptors."""
+    """All ends of the queue in this process. It owns their descriptors."""
 
-    def __init__(self, put_fd: int, take_fd: int) -> None:
-        """Take over the ownership of the two ends, which are non-blocking."""
-        self.put_end = socket.socket(fileno=put_fd)
-        self.take_end = socket.socket(fileno=take_fd)
+    def __init__(self, descriptors: Sequence[int], clock: Callable[[], float] = time.monotonic) -> None:
+        """Take over the ownership of what `descriptors` returns elsewhere, all of it non-blocking."""
+        self._clock = clock
+        put, take, put_express, take_express = descriptors
+        self._main, self._express = _Lane(put, take), _Lane(put_express, take_express)
+        self._overtaking_since: float | None = None
+        """Since when this process has looked into the express lane alone, and found something there."""
 
     @classmethod
     def create(cls) -> HandoffQueue:
         """Make an empty queue; raise OSError where there is no descriptor left."""
+        main = _Lane.create()
+        try:
+            express = _Lane.create()
+        except OSError:
+            main.close()
+            raise
+        return cls([end.detach() for lane in (main, express) for end in lane.ends])
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What another process needs to use the queue: two for each lane."""
+        return [end.fileno() for lane in (self._main, self._express) for end in lane.ends]
+
+    @property
+    def put_fd(self) -> int:
+        """Writable while there is room for whatever is put."""
+        return self._main.put_end.fileno()
+
+    @property
+    def take_fds(self) -> list[int]:
+        """One of them is readable while something is there."""
+        return [lane.take_end.fileno() for lane in (self._main, self._express)]
+
+    def put(self, sock: socket.socket, message: bytes, *, express: bool = False) -> bool:
+        """Put a duplicate of `sock`, which stays the caller's, at the end of a lane; False: there is no room.
+
+        Who has put it there closes its own socket then, without shutdown(2).
+        """
+        return (express and self._express.put(sock, message)) or self._main.put(sock, message)
+
+    def take(self, max_size: int) -> tuple[socket.socket, bytes] | None:
+        """Take what is first, a socket that is the caller's and a message of at most so many bytes.
+
+        What is in the express lane goes first, for up to `OVERTAKING_SECONDS`. Returns None where nothing
+        is there. Raises `NoDescriptorLeft`.
+        """
+        since, now = self._overtaking_since, self._clock()
+        if since is not None and now - since >= OVERTAKING_SECONDS:
+            self._overtaking_since = None
+            return self._main.take(max_size) or self._express.take(max_size)
+        taken = self._express.take(max_size)
+        if taken is None:
+            self._overtaking_since = None
+            return self._main.take(max_size)
+        if since is None:
+            self._overtaking_since = now
+        return taken
+
+    def close(self) -> None:
+        """Close all ends in this process; the last process to do so closes what is in the queue."""
+        self._main.close()
+        self._express.close()
+
+
+class _Lane:
+    """Both ends of one line."""
+
+    def __init__(self, put_fd: int, take_fd: int) -> None:
+        self.put_end = socket.socket(fileno=put_fd)
+        self.take_end = socket.socket(fileno=take_fd)
+
+    @classmethod
+    def create(cls) -> Self:
         put_end, take_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         for option in ("SO_SNDBUFFORCE", "SO_SNDBUF"):  # beyond the limit, where we may
             # Python does not name the first (socket(7)).
@@ -49,11 +122,12 @@ class HandoffQueue:
                 break
         return cls(put_end.detach(), take_end.detach())
 
-    def put(self, sock: socket.socket, message: bytes) -> bool:
-        """Put a duplicate of `sock`, which stays the caller's, at the end; False: there is no room.
+    @property
+    def ends(self) -> tuple[socket.socket, socket.socket]:
+        return self.put_end, self.take_end
 
-        Who has put it there closes its own socket then, without shutdown(2).
-        """
+    def put(self, sock: socket.socket, message: bytes) -> bool:
+        """Do as `HandoffQueue.put`."""
         descriptor = array.array("i", [sock.fileno()])
         try:
             self.put_end.sendmsg(
@@ -66,10 +140,7 @@ class HandoffQueue:
         return True
 
     def take(self, max_size: int) -> tuple[socket.socket, bytes] | None:
-        """Take what is first, a socket that is the caller's and a message of at most so many bytes.
-
-        Returns None where nothing is there. Raises `NoDescriptorLeft`.
-        """
+        """Do as `HandoffQueue.take`."""
         try:
             self.take_end.recv(1, socket.MSG_PEEK)  # mostly there is nothing, and that is to cost little
         except BlockingIOError:
@@ -95,6 +166,6 @@ class HandoffQueue:
         raise NoDescriptorLeft(errno.EMFILE, os.strerror(errno.EMFILE) + "; a connection was lost by it")
 
     def close(self) -> None:
-        """Close both ends in this process; the last process to do so closes what is in the queue."""
+        """Close both ends in this process."""
         self.put_end.close()
         self.take_end.close()

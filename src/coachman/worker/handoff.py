@@ -50,28 +50,29 @@ class Handoff:
         self._idle_siblings = 0
 
     @property
-    def take_fd(self) -> int:
-        """Readable while something is in the queue. To be watched exclusively: it wakes many workers."""
-        return self._queue.take_end.fileno()
+    def take_fds(self) -> list[int]:
+        """One is readable while something is in the queue. Watch them exclusively: they wake many workers."""
+        return self._queue.take_fds
 
     @property
     def put_fd(self) -> int:
         """Writable while there is room in the queue."""
-        return self._queue.put_end.fileno()
+        return self._queue.put_fd
 
     def announce(self, takes: bool) -> None:
         """Tell the siblings whether this worker takes connections from the queue."""
         self._columns[self._slot * CELLS + TAKES] = int(takes)
 
-    def put(self, sock: socket.socket, passport: Passport) -> bool:
+    def put(self, sock: socket.socket, passport: Passport, *, express: bool = False) -> bool:
         """Put a connection at the end, between two requests; return False where there is no room.
 
+        `express`: at the end of those that are taken before the others, if there is room there.
         The caller closes `sock` afterwards, without shutdown(2). Bytes that were not read from it go along.
         """
-        return self._queue.put(sock, encode_passport(passport))
+        return self._queue.put(sock, encode_passport(passport), express=express)
 
     def take(self) -> tuple[socket.socket, Passport] | None:
-        """Take the connection that has waited longest; None where none does. The socket is the caller's.
+        """Take the connection whose turn it is; None where none waits. The socket is the caller's.
 
         Raises `NoDescriptorLeft`.
         """

@@ -15,7 +15,7 @@ from coachman.errors import ChannelError
 from coachman.protocol import control
 from coachman.protocol.scoreboard import HEARTBEAT
 from coachman.server.abstract_server import AbstractServer
-from coachman.unix.handoff import HandoffQueue
+from coachman.unix.handoff import LANES, HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.engine_contract import Engine
 from coachman.worker.handoff import Handoff
@@ -127,12 +127,12 @@ class Worker(AbstractServer):
             self._engine.cells[HEARTBEAT] = time.monotonic_ns()  # from now on, silence means something
 
     def join_handoff(self) -> None:
-        """Share connections with the siblings, through the two descriptors that follow the message."""
-        put_fd = self.client.recv_io(negotiate=False)
-        take_fd = self.client.recv_io(negotiate=False)
-        if put_fd is not None and take_fd is not None:
+        """Share connections with the siblings, through the descriptors that follow the message."""
+        received = [self.client.recv_io(negotiate=False) for _ in range(2 * LANES)]
+        descriptors = [fd for fd in received if fd is not None]
+        if len(descriptors) == len(received):
             assert self._scoreboard is not None, "the scoreboard comes first"
-            self._handoff = Handoff(HandoffQueue(put_fd, take_fd), self._scoreboard, self._slot)
+            self._handoff = Handoff(HandoffQueue(descriptors), self._scoreboard, self._slot)
             self._engine.join_handoff(self._handoff)
 
     def depend_on_lifeline(self) -> None:

@@ -81,8 +81,8 @@ class WorkerProcess(ControlledProcess):
             await self._control.send_io(self._scoreboard.fd, negotiate=False)
             await self._send_lifeline()
             await self._control.write(control.HANDOFF)
-            await self._control.send_io(self._handoff.put_end, negotiate=False)
-            await self._control.send_io(self._handoff.take_end, negotiate=False)
+            for descriptor in self._handoff.descriptors:
+                await self._control.send_io(descriptor, negotiate=False)
             for listener in self._listeners:
                 await self._control.write(control.LISTEN, listener.address.advertised)
                 await self._control.send_io(listener.sock, negotiate=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from coachman.unix.standard_descriptors import above_standard
@@ -62,11 +62,15 @@ class Accepting:
             for fd, take in self._sources.items():
                 self._loop.add_reader(fd, take)
 
-    def leave_to_others(self, fd: int, seconds: float) -> None:
-        """Do not look at source `fd` for a moment, in which others may take what is there."""
-        if self._watching and self._left is None and fd in self._sources:
-            self._loop.remove_reader(fd)
-            self._left = self._loop.call_later(seconds, self._look_again, fd)
+    def leave_to_others(self, fds: Iterable[int], seconds: float) -> None:
+        """Do not look at these sources for a moment, in which others may take what is there."""
+        if not self._watching or self._left is not None:
+            return
+        left = [fd for fd in fds if fd in self._sources]
+        if left:
+            for fd in left:
+                self._loop.remove_reader(fd)
+            self._left = self._loop.call_later(seconds, self._look_again, left)
 
     def close(self) -> None:
         """Close the listeners, and forget all other sources."""
@@ -99,11 +103,11 @@ class Accepting:
         if self._pause is None:
             self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
 
-    def _look_again(self, fd: int) -> None:
+    def _look_again(self, left: Iterable[int]) -> None:
         self._left = None
-        take = self._sources.get(fd)
-        if self._watching and take is not None:
-            self._loop.add_reader(fd, take)
+        for fd in left:
+            if self._watching and fd in self._sources:
+                self._loop.add_reader(fd, self._sources[fd])
 
     def _end_pause(self) -> None:
         self._pause = None

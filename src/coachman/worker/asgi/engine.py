@@ -91,7 +91,8 @@ class AsgiEngine:
         self._handing_over = HandingOver(self.loop, handoff, board, self._let_idle_go)
         self._context.hand_over = self._hand_over
         self._context.departures.join(handoff, board)
-        self._accepting.add_source(handoff.take_fd, self._take_over)
+        for fd in handoff.take_fds:
+            self._accepting.add_source(fd, self._take_over)
         handoff.announce(True)
 
     def add_listener(self, listener: socket.socket) -> None:
@@ -262,7 +263,7 @@ class AsgiEngine:
         assert self._handoff is not None
         assert self._handing_over is not None
         # It is there because this loop is late or ends: whoever looks sooner is to take it.
-        self._accepting.leave_to_others(self._handoff.take_fd, PATIENCE_SECONDS)
+        self._accepting.leave_to_others(self._handoff.take_fds, PATIENCE_SECONDS)
         return self._handing_over.put(sock, arrival)
 
     def _let_idle_go(self) -> None:

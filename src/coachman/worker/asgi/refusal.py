@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coachman.worker.wsgi.response import date_line
+from coachman.worker.date_line import date_line
 
 
 def refusal_response(status: str) -> bytes:

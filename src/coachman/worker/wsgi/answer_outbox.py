@@ -68,6 +68,19 @@ class AnswerOutbox(Outbox):
                 part.close()
         self.flush()
 
+    def send_late(self, status: int, answer: bytes) -> bool:
+        """Send a whole `answer`, where none has begun; return whether it went out completely.
+
+        In any thread, as long as the one that has the connection is kept from sending meanwhile.
+        """
+        if self.status or self.pending:
+            return False  # it would be taken for a part of what was sent before
+        self.status = status
+        try:
+            return self._socket.send(answer) == len(answer)
+        except OSError:
+            return False
+
     def _begin(self, data: bytes) -> bool:
         """Look at what is to be sent; return whether it may be."""
         if not self._may_send():

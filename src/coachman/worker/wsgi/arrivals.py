@@ -15,7 +15,7 @@ from coachman.worker.wsgi.environ import base_environ
 from coachman.worker.wsgi.intake import Intake, Rest
 
 if TYPE_CHECKING:
-    from coachman.worker.wsgi.engine import Engine
+    from coachman.worker.wsgi.serving_loop import ServingLoop
 
 EMPTY_SECONDS: Final = 0.0002
 """How long a queue that was found empty is taken to be empty: brief requests do not pay for the look."""
@@ -27,7 +27,7 @@ class Arrivals:
     All but `take_between` is for the loop's thread.
     """
 
-    def __init__(self, engine: Engine, intake: Intake) -> None:
+    def __init__(self, engine: ServingLoop, intake: Intake) -> None:
         self._engine = engine
         self._intake = intake
         self.connection_type: type[Connection] = Connection

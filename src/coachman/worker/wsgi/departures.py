@@ -14,13 +14,14 @@ from coachman.policy.handing_over import (
     AverageCall,
     worth_handing_over,
 )
+from coachman.protocol.http.glance import method_and_target
 from coachman.protocol.scoreboard import HANDED_OVER
 from coachman.worker.handoff import Handoff
 
 if TYPE_CHECKING:
     from coachman.worker.wsgi.connection import Connection
-    from coachman.worker.wsgi.engine import Engine
     from coachman.worker.wsgi.pool import Pool
+    from coachman.worker.wsgi.serving_loop import ServingLoop
 
 PATIENCE = int(PATIENCE_SECONDS * 1e9)
 
@@ -34,7 +35,7 @@ REBALANCED = 16
 class Departures:
     """Puts connections into the handoff queue, in the loop's thread."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ServingLoop) -> None:
         self._engine = engine
         self._handoff: Handoff | None = None
         self._no_room = False
@@ -104,7 +105,7 @@ class Departures:
         if taken is not None:
             sock, passport = taken
             with sock:
-                handoff.put(sock, passport)  # there is room: for this very one
+                handoff.put(sock, passport, express=True)  # it was first, and goes first
 
     # Draining.
 
@@ -150,13 +151,21 @@ class Departures:
 
     def _put(self, handoff: Handoff, connection: Connection) -> bool:
         """Put a connection into the queue; return False, with an eye on the queue, where there is no room."""
-        if not handoff.put(connection.sock, connection.passport):
+        if not handoff.put(connection.sock, connection.passport, express=self._may_overtake(connection)):
             self._no_room = True
             self._engine.watch(handoff.put_fd, EPOLLOUT, self._on_room)
             return False
         connection.leave()
         self._engine.tally.add(HANDED_OVER)
         return True
+
+    def _may_overtake(self, connection: Connection) -> bool:
+        """Whether the request that waits on `connection` is so brief among long ones that it goes first."""
+        expectation = self._engine.tally.expectation
+        if expectation is None or not expectation.knows_long_calls:
+            return False
+        line = method_and_target(connection.glance())
+        return line is not None and expectation.may_overtake(line)
 
     def _on_room(self, _events: int) -> None:
         assert self._handoff is not None
@@ -177,4 +186,6 @@ class Departures:
         return worth_handing_over(average_call=self._average_call(), idle_siblings=handoff.idle_siblings)
 
     def _average_call(self) -> float:
-        return self._average.seconds(*self._engine.tally.totals())
+        average = self._average.seconds(*self._engine.tally.totals())
+        self._engine.tally.calls_are_brief = average < WORTHWHILE_SECONDS
+        return average

@@ -1,59 +1,35 @@
-"""The loop of a WSGI worker: it takes connections, waits for peers, and lets connections proceed.
+"""The engine of a WSGI worker: it takes connections, waits for peers, and lets connections proceed.
 
 With one thread the application is called inline, in the loop, as long as its calls are brief. With more
 threads, or once calls have turned out to be slow, a pool calls it: whoever has a connection in hand takes
 it out of the loop (`EPOLLONESHOT`) and gives it back by arming it again, so that no connection is ever
-touched by two threads. An application with one thread stays in the thread that has called it from the
-beginning; it is the loop that moves to another.
+touched by two threads.
 """
 
 from __future__ import annotations
 
 import socket
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from math import inf
-from select import EPOLLONESHOT, EPOLLRDHUP
-from sys import maxsize
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
-from coachman.policy.repetition import Repetition
-from coachman.policy.slow_calls import AMONG, SLOW_SECONDS, SlowCalls, Verdict
-from coachman.protocol.http.forwarded import ForwardedReader
-from coachman.protocol.http.head import HeadBounds
-from coachman.protocol.http.trusted_peers import TrustedPeers
-from coachman.protocol.scoreboard import CONNECTIONS, THREADS
-from coachman.unix.scoreboard import private_cells
-from coachman.worker.complaints import complain
+from coachman.protocol.scoreboard import THREADS
 from coachman.worker.handoff import Handoff
-from coachman.worker.wsgi.arrivals import Arrivals
-from coachman.worker.wsgi.connection import Connection
-from coachman.worker.wsgi.departures import Departures
-from coachman.worker.wsgi.environ import Environ
-from coachman.worker.wsgi.intake import Intake
-from coachman.worker.wsgi.loop import Loop
-from coachman.worker.wsgi.pool import Pool
-from coachman.worker.wsgi.response import ExceptionInfo, Headers
-from coachman.worker.wsgi.saturation import Saturation
-from coachman.worker.wsgi.tally import SharedTally, Tally, used_since
-from coachman.worker.wsgi.timeouts import Agenda, shortest
+from coachman.worker.wsgi.parting import Parting
+from coachman.worker.wsgi.serving_loop import Application, ServingLoop
+from coachman.worker.wsgi.threads import Threads
 
 if TYPE_CHECKING:
     from coachman.worker.services import Services
 
-StartResponse: TypeAlias = Callable[[str, Headers, ExceptionInfo | None], Callable[[bytes], None]]
-Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
+__all__ = ["Application", "Engine"]
 
 _DEFAULTS = WorkerConfig()
 
-GIVEN_UP_AT_ONCE = 50
-"""Connections that are looked at, and perhaps given up, before others get a turn."""
 
-
-class Engine(Loop):
+class Engine(ServingLoop):
     """Serves `application` on the listeners it is given, until it is drained or stopped.
 
     `run` belongs to one thread; `call_soon` may be used from any thread and from signal handlers, everything
@@ -67,62 +43,18 @@ class Engine(Loop):
         services: Services | None = None,
     ) -> None:
         """`services` stay the caller's, and are closed after this."""
-        super().__init__()
-        self.application = application
+        super().__init__(application, config, self._on_notable_call)
         self.loop = None
         """No event loop of asyncio."""
-        self.services: Services | None = None
         self.at_end_of_turn: Callable[[], object] | None = None
         """What the loop calls when it has dealt with all that was ready."""
-        self._intake = Intake(self._epoll, lambda sock, passport: self._arrivals.on_accepted(sock, passport))
-        self._arrivals = Arrivals(self, self._intake)
-        self._departures = Departures(self)
-        self._saturation = Saturation(self, self._intake, self._departures)
-        if services is not None:
-            self.use_services(services)
-        self.bounds = bounds = config.bounds
-        self.head_bounds = HeadBounds(
-            bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
-        )
-        self.trusted = TrustedPeers(config.trusted_proxies)
-        self.forwarded = ForwardedReader(self.trusted)
-        self.proxy_protocol = config.proxy_protocol
-        self.threads = config.threads
-        self.tally = Tally(private_cells(), self._on_notable_call)
-        self.pool: Pool | None = None
-        """What calls the application; None while the loop itself does."""
-        self.giving_back = threading.Lock()
-        """Held while a thread gives a connection back, so that the loop never finds one half given."""
-        self.draining = False
-        """Connections are taken no more; what is idle goes."""
-        self.closing = False
-        """It goes for good: nobody comes after this worker. Every response is the last on its connection."""
-        self.connections: dict[int, Connection] = {}
-        """Every open connection, by its descriptor."""
-        self.events: Iterator[tuple[int, int]] = iter(())
-        """What is left of the events in hand."""
-        self.reads_ahead = False
-        """Whether what comes is read in the loop although all threads are busy: they will be free in no time,
-        and threads that read themselves contend for the interpreter."""
-        self.turn_began = 0
-        """When they were fetched, in monotonic nanoseconds."""
-        self._look_interval = shortest(bounds)
-        self._agenda = Agenda(min(1.0, self._look_interval / 8))
-        """When to look whether a peer's time is up."""
+        self._handoff: Handoff | None = None
         self._deadline: float | None = None
         """When draining gives up, in monotonic seconds."""
-        self._stopped = False
-        self._handoff: Handoff | None = None
-        self._slow_calls = SlowCalls()
-        self._helpers: list[threading.Thread] = []
-        """Threads beside that of `run`."""
-        self._loop_thread: threading.Thread | None = None
-        """The one that the loop moves to when it parts from the application; None as long as it has not."""
-        self._parted = threading.Event()
-        """Set once the thread of `run` has left the loop."""
-        self._repetition = Repetition()
-        self._failure: BaseException | None = None
-        """What has ended the loop where it runs in a thread of its own."""
+        self._helpers = Threads(lambda: self.call_soon(self.stop))
+        self._parting = Parting(self, self._helpers, self._loop, self._over)
+        if services is not None:
+            self.use_services(services)
 
     # What the worker calls.
 
@@ -164,7 +96,8 @@ class Engine(Loop):
     def join_handoff(self, handoff: Handoff) -> None:
         """Share connections with the siblings through `handoff`, which stays the caller's."""
         self._handoff = handoff
-        self.handle(handoff.take_fd, self._on_takeable)
+        for fd in handoff.take_fds:
+            self.handle(fd, self._on_takeable)
         self._intake.join(handoff)
         self._arrivals.join(handoff)
         self._departures.join(handoff)
@@ -187,33 +120,14 @@ class Engine(Loop):
                 self._handoff.announce(False)
         self._departures.begin(hand_over=hand_over)
 
-    def stop(self) -> None:
-        """End `run` after the events in hand; what is not answered by then stays unanswered."""
-        self._stopped = True
-
     def run(self) -> bool:
         """Serve. Return True where everything in hand was finished, False where some was given up."""
         if self.threads > 1:
-            pool = self._begin_pool()
+            pool = self.begin_pool()
             for number in range(1, self.threads + 1):
-                self._start(lambda: self._in_thread(pool.work), f"request-{number}")
+                self._helpers.start(pool.work, f"request-{number}")
         self._loop()
-        if self._loop_thread is not None:
-            # From now on the loop is elsewhere; this thread has called the application, and goes on with
-            # that.
-            assert self.pool is not None
-            over = self._over()
-            if over:
-                self.stop()
-            self._parted.set()
-            try:
-                if not over:
-                    self.pool.work()
-            finally:
-                self.call_soon(self.stop)
-                self._loop_thread.join()
-            if self._failure is not None:
-                raise self._failure
+        self._parting.stay()
         self.tally.write()
         return not self.connections
 
@@ -223,60 +137,17 @@ class Engine(Loop):
         Threads that are still inside the application after `timeout` seconds keep what they have. Returns
         False then: the process has to end without waiting for them.
         """
-        deadline = time.monotonic() + timeout
         self.stop()
-        self._parted.set()  # where `run` has failed before
+        self._parting.end()  # where `run` has failed before
         if self.pool is not None:
             self.pool.end()
-        for thread in self._helpers:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if any(thread.is_alive() for thread in self._helpers):
+        if not self._helpers.join(timeout):
             return False
         for connection in list(self.connections.values()):
             connection.close()
         self._intake.close_listeners()
         self._close_loop()
         return True
-
-    # What connections call.
-
-    def proceed(self, connection: Connection) -> None:
-        """Let `connection` go on, where it may call the application."""
-        pool = self.pool
-        if pool is not None and connection.needs_application:
-            pool.add_begun(connection)
-        else:
-            connection.pump()
-
-    def arm(self, connection: Connection, events: int) -> None:
-        """Wait for `events` on `connection`. The loop may use it from this moment on."""
-        if self.pool is not None:
-            events |= EPOLLONESHOT | EPOLLRDHUP
-        if connection.registered:
-            self._epoll.modify(connection.fd, events)
-        else:
-            connection.registered = True
-            self._epoll.register(connection.fd, events)
-
-    def release(self) -> None:
-        """While the worker drains: a connection that was in hand is idle, and armed."""
-        self.call_soon(self._departures.go_on)
-
-    def forget(self, connection: Connection) -> None:
-        """Take `connection`, which is about to close its socket, out of the loop."""
-        del self._handlers[connection.fd], self.connections[connection.fd]
-        self._agenda.discard(connection.fd)
-        if connection.registered:
-            # Closing would do where nobody else has the socket; a queue or a forked process may.
-            self._epoll.unregister(connection.fd)
-        self.tally.show(CONNECTIONS, self.connections.__len__)
-        if self.draining or len(self.connections) + 1 == self.bounds.connections:
-            self.call_soon(self._arrivals.heed_bound)  # it may have been the last one, or one too many
-
-    def look_later(self, connection: Connection) -> None:
-        """Look at a connection that is fresh here in time, whether its peer's time is up."""
-        if self.connections.get(connection.fd) is connection:
-            self._agenda.add(connection.fd, time.monotonic() + self._look_interval)
 
     # The loop's own.
 
@@ -315,18 +186,18 @@ class Engine(Loop):
 
     def _next_timeout(self) -> float | None:
         """Return the seconds until something is due, 0.0 where it is; None where nothing will be."""
-        agenda = self._agenda
+        lookout = self._lookout
         if (
-            agenda.next == inf
+            lookout.next == inf
             and self._intake.again_at is None
             and self._deadline is None
             and self.pool is None
         ):
             return None
         now = time.monotonic()
-        if now >= agenda.next:
-            self._give_up_overdue(now)
-        moment = agenda.next
+        if now >= lookout.next:
+            lookout.look(now)
+        moment = lookout.next
         if self._intake.again_at is not None:
             self._intake.resume_when_due(now)
             moment = min(moment, self._intake.again_at or inf)
@@ -335,14 +206,6 @@ class Engine(Loop):
         if self.pool is not None:
             moment = min(moment, self._saturation.next_look(self.pool))
         return None if moment == inf else max(0.0, moment - now)
-
-    def _give_up_overdue(self, now: float) -> None:
-        for fd in self._agenda.due(now, GIVEN_UP_AT_ONCE):
-            connection = self.connections.get(fd)
-            if connection is not None:
-                moment = connection.give_up_if_overdue(now)
-                if self.connections.get(fd) is connection:
-                    self._agenda.add(fd, min(moment, now + self._look_interval))
 
     def _on_takeable(self, _events: int) -> None:
         pool = self.pool
@@ -353,64 +216,6 @@ class Engine(Loop):
         self._saturation.take_nothing(pool)
         self._departures.pass_on_waking()
 
-    # With a pool.
-
-    def _begin_pool(self) -> Pool:
-        self.tally = SharedTally(self.tally)
-        self.pool = Pool(self._arrivals.take_between, self._saturation.on_free, self.tally.write)
-        return self.pool
-
     def _on_notable_call(self, took: int) -> None:
-        """Decide what a long call, which the loop has just made, means for others."""
-        if took > SLOW_SECONDS * 1e9:
-            tally = self.tally
-            used = None if tally.used_before is None else used_since(tally.used_before)
-            verdict = self._slow_calls.note(tally.totals()[0], took / 1e9, used)
-            if verdict is Verdict.MOVE_OFF:
-                self.call_soon(self._move_off)
-            elif verdict is Verdict.WATCH:
-                tally.watched = AMONG
+        self._parting.note(took)
         self._departures.look_at_events()
-
-    def _move_off(self) -> None:
-        """Have the loop and the application part, after this turn."""
-        if self.pool is not None:
-            return
-        try:
-            # Before anything is changed: there may be no thread to be had.
-            self._loop_thread = self._start(self._loop_apart, "loop")
-        except RuntimeError as error:
-            if self._repetition.kept_quiet(str(error), time.monotonic()) is not None:
-                complain(f"slow calls hold up the connections: {error} for these (TasksMax=, ulimit -u)")
-            return  # the next slow calls bring it up again
-        self._begin_pool()
-        for connection in list(self.connections.values()):
-            connection.arm_again()
-        # Arming them again brings what was left of this turn's events up again.
-        deque(self.events, maxlen=0)
-
-    def _start(self, target: Callable[[], None], name: str) -> threading.Thread:
-        """Start a thread; raise RuntimeError where the system gives none."""
-        thread = threading.Thread(target=target, name=name, daemon=True)
-        thread.start()
-        self._helpers.append(thread)
-        return thread
-
-    def _in_thread(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException:
-            # The application's errors were dealt with where it was called. This one is the engine's own:
-            # the worker ends, as it would with one thread, and is replaced.
-            self.call_soon(self.stop)
-            raise
-
-    def _loop_apart(self) -> None:
-        self._parted.wait()
-        assert self.pool is not None
-        try:
-            self._loop()
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self.pool.end()

@@ -63,7 +63,8 @@ class Intake:
         """Watch the queue as well; it stays the caller's."""
         self._handoff = handoff
         if not self._rests:
-            self._watch(handoff.take_fd)
+            for fd in handoff.take_fds:
+                self._watch(fd)
 
     def rest(self, reason: Rest) -> None:
         """Take nothing until `resume` is called for the same reason."""
@@ -124,7 +125,8 @@ class Intake:
         """Take nothing from the queue any more."""
         if self._handoff is not None:
             if not self._rests:
-                self._epoll.unregister(self._handoff.take_fd)
+                for fd in self._handoff.take_fds:
+                    self._epoll.unregister(fd)
             self._handoff = None
 
     def pause(self, reason: str) -> None:
@@ -136,7 +138,7 @@ class Intake:
 
     def _sources(self) -> list[int]:
         fds = [listener.fileno() for listener in self._listeners]
-        return fds if self._handoff is None else [*fds, self._handoff.take_fd]
+        return fds if self._handoff is None else [*fds, *self._handoff.take_fds]
 
     def _watch(self, fd: int) -> None:
         self._epoll.register(fd, EPOLLIN | EPOLLEXCLUSIVE)

@@ -9,7 +9,7 @@ from coachman.worker.wsgi.environ import Environ
 from coachman.worker.wsgi.response import Headers
 
 if TYPE_CHECKING:
-    from coachman.worker.wsgi.engine import Application
+    from coachman.worker.wsgi.serving_loop import Application
 
 KEY: Final = "HTTP_X_REQUEST_ID"
 """Where the application finds it."""

@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
-from email.utils import formatdate
 from types import TracebackType
 from typing import TypeAlias
+
+from coachman.worker.date_line import date_line
+from coachman.worker.wsgi.header_kinds import (
+    DATE,
+    HOP_BY_HOP,
+    ORDINARY,
+    ApplicationFault,
+    kind_of,
+    known_kinds,
+)
 
 ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Headers: TypeAlias = list[tuple[str, str]]
 
-CONTENT_LENGTH, DATE, HOP_BY_HOP, ORDINARY = "content-length", "date", "hop-by-hop", ""
-
-_SPECIAL = {
-    "content-length": CONTENT_LENGTH,
-    "date": DATE,
-    # RFC 2616, 13.5.1, to which PEP 3333 refers: they belong to the server.
-    "connection": HOP_BY_HOP,
-    "keep-alive": HOP_BY_HOP,
-    "proxy-authenticate": HOP_BY_HOP,
-    "proxy-authorization": HOP_BY_HOP,
-    "te": HOP_BY_HOP,
-    "trailer": HOP_BY_HOP,
-    "trailers": HOP_BY_HOP,
-    "transfer-encoding": HOP_BY_HOP,
-    "upgrade": HOP_BY_HOP,
-}
-_KINDS_LIMIT = 512
-_kinds: dict[str, str] = {}
-"""What the server has to do with a header, by its name as applications spell it: valid ones; bounded."""
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NO_HEADERS: Headers = []
 _STATUS = re.compile(r"[2-5][0-9]{2} .*")
 _CONTROLS = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
 
 
-class ApplicationFault(Exception):
-    """The application broke PEP 3333; the message says how."""
-
-
-def _kind(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ApplicationFault(f"{name!r} is no name of a header")
-    kind = _SPECIAL.get(name.lower(), ORDINARY)
-    if len(_kinds) < _KINDS_LIMIT:
-        _kinds[name] = kind
-    return kind
-
-
 def _check_bytes(data: bytes) -> None:
     if not isinstance(data, bytes):
         raise ApplicationFault(f"the body has to be made of bytes, not {type(data).__name__}")
-
-
-_date: tuple[int, str] = (0, "")
-
-
-def date_line() -> str:
-    """Return the `Date` header with its line end, formatted once a second."""
-    global _date
-    now = int(time.time())
-    second, line = _date
-    if now != second:
-        line = f"Date: {formatdate(now, usegmt=True)}\r\n"
-        _date = (now, line)  # in one step: other threads see the old pair or this one
-    return line
 
 
 class Response:
@@ -220,9 +181,9 @@ class Response:
         bodyless_status = status.startswith(("204", "304"))
         for name, value in self._headers:
             try:
-                kind = _kinds[name]
+                kind = known_kinds[name]
             except KeyError:
-                kind = _kind(name)
+                kind = kind_of(name)
             if kind is not ORDINARY:
                 if kind is HOP_BY_HOP:
                     raise ApplicationFault(f"header {name!r} is the server's to send (PEP 3333)")

@@ -15,8 +15,8 @@ from coachman.worker.wsgi.departures import Departures
 from coachman.worker.wsgi.intake import Intake, Rest
 
 if TYPE_CHECKING:
-    from coachman.worker.wsgi.engine import Engine
     from coachman.worker.wsgi.pool import Pool
+    from coachman.worker.wsgi.serving_loop import ServingLoop
 
 SATURATION_SECONDS: Final = 0.001
 """How long all threads have to be busy before the worker takes no connections: less is cheaper to ignore."""
@@ -34,7 +34,7 @@ READING_AHEAD: Final = 1_000_000
 class Saturation:
     """Looks at the pool around each turn of the loop. All but `on_free` is for the loop's thread."""
 
-    def __init__(self, engine: Engine, intake: Intake, departures: Departures) -> None:
+    def __init__(self, engine: ServingLoop, intake: Intake, departures: Departures) -> None:
         self._engine = engine
         self._intake = intake
         self._departures = departures

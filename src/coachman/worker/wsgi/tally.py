@@ -8,14 +8,14 @@ a turn of the loop, or when a thread runs out of work, or at once after a call t
 from __future__ import annotations
 
 import resource
-import threading
 from bisect import bisect_left
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 from struct import Struct
 from time import monotonic_ns
 from typing import Final
 
+from coachman.policy.expectation import Expectation
 from coachman.policy.slow_calls import Usage
 from coachman.protocol.scoreboard import (
     CELL_SIZE,
@@ -35,8 +35,8 @@ _BOUNDS: Final = tuple(int(bound * 1e9) for bound in DURATION_BOUNDS)
 assert _BOUNDS[0] > NOTABLE, "a call that is not notable is counted in the first bucket"
 
 # Native order and size: each cell is written in one step by the hardware.
-_CALL_AT: Final = IN_FLIGHT * CELL_SIZE
-_pack_call: Final = Struct(f"@QQQ{REQUEST_LINE_SIZE}s").pack_into
+CALL_AT: Final = IN_FLIGHT * CELL_SIZE
+pack_call: Final = Struct(f"@QQQ{REQUEST_LINE_SIZE}s").pack_into
 _pack_no_call: Final = Struct("@QQ").pack_into
 
 # The counters are one run of cells, from REQUESTS to the last bucket; these are indices in it.
@@ -76,6 +76,10 @@ class Tally:
         """When requests that go on went into the application, and their lines; the oldest first."""
         self.unwritten = False
         """Whether the slot lacks something."""
+        self.expectation: Expectation | None = None
+        """What is learned of calls, where other threads make them: here nobody waits for a single one."""
+        self.calls_are_brief = True
+        """Whether they have been lately, on average: what they take is not worth a note then."""
         self.watched = 0
         """Calls that are still to be watched for what they use."""
         self.used_before: resource.struct_rusage | None = None
@@ -88,9 +92,9 @@ class Tally:
             self._watch()
         if self._held:
             oldest = next(iter(self._held.values()))[0]
-            _pack_call(self.cells, _CALL_AT, 1 + len(self._held), oldest, len(line), line)
+            pack_call(self.cells, CALL_AT, 1 + len(self._held), oldest, len(line), line)
         else:
-            _pack_call(self.cells, _CALL_AT, 1, start, len(line), line)
+            pack_call(self.cells, CALL_AT, 1, start, len(line), line)
         return start
 
     def hold(self, key: object, start: int, line: bytes) -> None:
@@ -173,90 +177,6 @@ class Tally:
         held = list(self._held.values())  # in one step: other threads take theirs out meanwhile
         if held:
             start, line = held[0]
-            _pack_call(self.cells, _CALL_AT, len(held), start, len(line), line)
+            pack_call(self.cells, CALL_AT, len(held), start, len(line), line)
         else:
-            _pack_no_call(self.cells, _CALL_AT, 0, 0)
-
-
-class SharedTally(Tally):
-    """The slot of a worker that calls the application in other threads than its loop's.
-
-    What is written is written under a lock: of two threads that add to one number at the same time, one would
-    be lost. The end of a brief request is not written: the thread that ends it either begins another, which
-    is, or goes to wait, and calls `write` first.
-    """
-
-    def __init__(self, before: Tally) -> None:
-        """Go on where `before`, which nobody uses any more, has left off."""
-        super().__init__(before.cells, before._on_notable_call)
-        before._add_brief()
-        self._counters, self._held = before._counters, before._held
-        self.unwritten = before.unwritten
-        self._lock = threading.Lock()
-        self._ended: deque[tuple[int, str]] = deque()
-        """Brief requests that are not counted yet: how long they took, and their status."""
-
-    def begin(self, key: object, line: bytes) -> int:
-        """Note that a request goes into the application; return when, for `end`."""
-        held, start = self._held, monotonic_ns()
-        with self._lock:
-            held[key] = (start, line)
-            if len(held) == 1:
-                _pack_call(self.cells, _CALL_AT, 1, start, len(line), line)
-            else:
-                self._write_held()
-        return start
-
-    def hold(self, key: object, start: int, line: bytes) -> None:
-        """Note that a request goes on: every one is held from its begin to its end."""
-
-    def end(self, key: object, start: int, status: str) -> None:
-        """Note that a request has ended, with that status; "": nobody has seen one."""
-        took = monotonic_ns() - start
-        if took < NOTABLE:
-            del self._held[key]
-            self._ended.append((took, status))
-            self.unwritten = True
-            return
-        with self._lock:
-            del self._held[key]
-            self._count(took, status)
-            self._write()
-
-    def answered(self, status: str) -> None:
-        """Note an answer that was given without the application."""
-        with self._lock:
-            super().answered(status)
-            self._write()
-
-    def write(self) -> None:
-        """Bring the slot up to date."""
-        with self._lock:
-            if self.unwritten:
-                self._write()
-
-    def add(self, cell: int) -> None:
-        """Add one to a counter that is not about requests."""
-        with self._lock:
-            super().add(cell)
-
-    def show(self, cell: int, value: Callable[[], int]) -> None:
-        """Write what `value` returns, as long as no other thread does, and all that is not written yet."""
-        with self._lock:
-            super().show(cell, value)
-            if self.unwritten:
-                self._write()  # the loop may have ended a request, whose reader was gone
-
-    def totals(self) -> tuple[int, int]:
-        """Return the requests that have ended, and the nanoseconds that they took together."""
-        with self._lock:
-            self._add_brief()
-            return super().totals()
-
-    def _add_brief(self) -> None:
-        ended = self._ended
-        while ended:
-            took, status = ended.popleft()
-            self._brief_sum += took
-            self._brief[status] += 1
-        super()._add_brief()
+            _pack_no_call(self.cells, CALL_AT, 0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from coachman.worker.wsgi.response import date_line
+from coachman.worker.date_line import date_line
 
 
 def traceback_text(error: BaseException, engine_file: str) -> str:
