@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from sys import maxsize
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.http.forwarded import ForwardedReader
@@ -16,6 +16,9 @@ from coachman.worker.asgi.board import Board
 from coachman.worker.asgi.deadlines import Deadlines
 from coachman.worker.asgi.departures import Departures
 from coachman.worker.asgi.lifespan import Application
+
+if TYPE_CHECKING:
+    from coachman.worker.access_log import AccessLog
 
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is thrown away, so that it can read why."""
@@ -89,6 +92,8 @@ class Context:
         """Whether every connection begins with the PROXY protocol."""
         self.loop = loop
         self.board = Board()
+        self.access_log: AccessLog | None = None
+        """Where requests are noted that do not reach the application; None: nowhere."""
         self.draining = False
         """Accepting has ended; a connection goes as soon as it is idle."""
         self.clients: set[Client] = set()

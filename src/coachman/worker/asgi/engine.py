@@ -82,6 +82,7 @@ class AsgiEngine:
         self._context.application = ServicedApplication(self._context.application, services)
         access_log = services.access_log
         if access_log is not None:
+            self._context.access_log = access_log
             access_log.on_stuck = lambda: self.call_soon(lambda: self._write_on(access_log))
 
     def join_handoff(self, handoff: Handoff) -> None:

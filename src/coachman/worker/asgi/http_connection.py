@@ -18,7 +18,7 @@ from coachman.worker.asgi.context import Arrival, Context
 from coachman.worker.asgi.cycle import Cycle
 from coachman.worker.asgi.departures import PATIENCE
 from coachman.worker.asgi.leaving import Leaving
-from coachman.worker.asgi.refusal import refusal_response
+from coachman.worker.asgi.refusal import refusal_body, refusal_response, refused
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
 from coachman.worker.asgi.wording import frames_of, line_of
@@ -186,7 +186,7 @@ class HttpConnection(Leaving):
         if cycle.response_started:
             self.transport.close()
         else:
-            cycle.answer(500, b"500 Internal Server Error\n")
+            cycle.fail()
 
     def _finish(self) -> None:
         """Note that the response which was due is complete, or will never be."""
@@ -213,6 +213,8 @@ class HttpConnection(Leaving):
             elif running is not None:
                 # Its application is running, and has to hear that the rest of the body will not come.
                 running.disconnected = True
+                if not running.response_started:
+                    running.instead = int(refusal.status[:3]), len(refusal_body(refusal.status))
                 running.message_event.set()
                 if running.response_started:
                     self.transport.close()
@@ -223,6 +225,10 @@ class HttpConnection(Leaving):
 
     def _answer(self, refusal: BadRequest) -> None:
         self.transport.write(refusal_response(refusal.status))
+        access_log = self._context.access_log
+        if access_log is not None and not (self._receiving and not self._in_head):
+            access_log.add(refused(refusal.status, self.client[0] if self.client else ""))
+            self.loop.call_soon(access_log.flush)
         # To close with something unread would have the kernel reset the connection, and the answer might
         # never be read: what still comes is thrown away for a moment.
         self.transport.write_eof()
