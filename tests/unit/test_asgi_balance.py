@@ -134,6 +134,30 @@ def test_a_request_that_has_begun_to_come_stays(siblings: Siblings, first: Appli
         assert answered(begun) == b"first"
 
 
+def test_who_has_gone_is_no_sign(
+    siblings: Siblings, first: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def age(sock: socket.socket) -> float:
+        """What ended on a connection was long ago, what is unread came just now."""
+        try:
+            return 0.0 if sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) else 1000.0
+        except BlockingIOError:
+            return 0.0
+
+    monkeypatch.setattr(leaving, "seconds_waited", age)
+    with (
+        served(first, handoff=siblings.handoff()) as serving,
+        served(Application(b"second"), handoff=siblings.handoff()),
+    ):
+        blocking, gone, waiting = clients_of(serving, 3)
+        ask(blocking, "/block")
+        assert first.entered.wait(TIMEOUT)
+        gone.close()
+        ask(waiting)
+        first.leave.set()
+        assert answered(waiting) == b"first"
+
+
 def test_who_has_waited_leaves_with_the_response_whatever_held_the_loop_up(
     siblings: Siblings, first: Application
 ) -> None:

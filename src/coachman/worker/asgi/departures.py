@@ -29,7 +29,10 @@ class Movable(Protocol):
     """A connection, as far as it matters here."""
 
     def waited(self) -> float:
-        """Return for how many seconds what has come is unread, at least."""
+        """Return how long ago the peer's last bytes came, in seconds, at least."""
+
+    def unread_for(self) -> float | None:
+        """Return the same where they are unread, None where nothing is: the peer may have gone, for one."""
 
     def move(self) -> bool:
         """Move it to another worker where that is possible now; False: the queue has no room."""
@@ -96,7 +99,10 @@ class Departures:
             if connection is None or not connection.idle:
                 continue
             if allowed is None:
-                allowed = self._allowed(connection.waited())
+                waited = connection.unread_for()
+                if waited is None:
+                    continue
+                allowed = self._allowed(waited)
             if not allowed or not connection.move():
                 return
             allowed -= 1

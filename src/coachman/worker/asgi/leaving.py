@@ -77,6 +77,13 @@ class Leaving(Patience):
         with _borrowed_socket(self.transport) as sock:
             return seconds_waited(sock)
 
+    def unread_for(self) -> float | None:
+        """Return the same where they are unread, None where nothing is."""
+        if self.transport.is_closing():
+            return None
+        with _borrowed_socket(self.transport) as sock:
+            return seconds_waited(sock) if _has_unread(sock) else None
+
     def move(self) -> bool:
         """Move the connection, which is idle, to another worker where that is possible now.
 
