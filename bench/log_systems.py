@@ -73,7 +73,7 @@ class CoachmanServe(System):
 
     def extra(self, talker: int) -> int:
         attribution = Source(talker, "bench", 1).attributions["stdout"]
-        return len(FORMATS[self._format](0).lines(attribution, b"\n", 0)) - 1
+        return sum(map(len, FORMATS[self._format](0).lines(attribution, b"\n", 0).pieces)) - 1
 
 
 class Supervisord(System):

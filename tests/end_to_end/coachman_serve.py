@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -35,15 +35,16 @@ class CoachmanServe:
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
         redirections: str = "",
+        launcher: Sequence[str] = (),
     ) -> None:
         """Run it with `arguments` in `folder` (None: the current one), with additions to the environment.
 
-        `redirections` are a shell's, such as "2>&-".
+        `redirections` are a shell's, such as "2>&-"; `launcher` is what executes it.
         """
         self._mark = f"{MARK}={uuid.uuid4()}"
         name, _, value = self._mark.partition("=")
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", COMMAND, "serve", *arguments],
+            ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *launcher, COMMAND, "serve", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

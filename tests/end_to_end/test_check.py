@@ -77,8 +77,8 @@ def test_the_application_sees_what_it_sees_under_serve(tmp_path: Path) -> None:
 def test_the_application_keeps_no_descriptors_of_the_command(tmp_path: Path) -> None:
     write_application(tmp_path, "import os; print(sorted(map(int, os.listdir('/proc/self/fd'))))", HELLO)
     (line,) = [line["text"] for line in check_json(tmp_path)["printed"]]
-    # 0, 1, 2; the channel's two; the control pipe; the file for the stacks; and that of the listing.
-    assert len(line.split(",")) == 8
+    # 0, 1, 2; the channel's two; the control pipe; the tether; the file for the stacks; and the listing.
+    assert len(line.split(",")) == 9
 
 
 def test_what_an_application_does_at_its_exit_is_done(tmp_path: Path) -> None:

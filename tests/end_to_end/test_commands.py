@@ -14,6 +14,7 @@ import pytest
 from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_command import Running, coachman
 from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
 
 PRINTING = """
 def application(environ, start_response):
@@ -59,7 +60,7 @@ def test_status_shows_the_application_with_its_workers(server: CoachmanServe) ->
     assert re.match(rf"supervisor {server.pid}  serving  for \d+ s  coachman ", done.output)
     assert "1 of 1 workers ready" in done.output
     assert server.url in done.output
-    assert re.search(rf"^ *{pid} +1 +ready ", done.output, re.MULTILINE)
+    assert re.search(rf"^ *1 +{pid} +1 +ready ", done.output, re.MULTILINE)
 
 
 def test_status_as_json_is_one_object(server: CoachmanServe) -> None:
@@ -114,9 +115,39 @@ def test_restart_ends_with_1_where_the_new_code_does_not_start(server: CoachmanS
     assert coachman("status").status == 6
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "outcome"), [(HELLO, 0, "done"), (BROKEN, 1, "failed")], ids=["works", "broken"]
+)
+def test_a_restart_that_a_later_one_supersedes_ends_as_that_does(
+    server: CoachmanServe, tmp_path: Path, code: str, status: int, outcome: str
+) -> None:
+    with Gate(tmp_path) as gate:
+        hangs = (
+            f"import os\nos.environ['GATE'] = {gate.environment['GATE']!r}\n{WAIT_AT_GATE}\nwait_at_gate()"
+        )
+        write_application(tmp_path / "site", hangs)
+        with Running("restart", "--wait") as waiting:
+            gate.wait_for_arrival()
+            write_application(tmp_path / "site", code)
+            server.send_signal(signal.SIGHUP)
+            said = waiting.read_until(None)
+            assert waiting.process.wait(30) == status
+    assert said.startswith(f"site: generation 3 (in place of 2, which it superseded), {outcome} after ")
+
+
 def test_restart_need_not_wait(server: CoachmanServe) -> None:
     assert coachman("restart").output == "site: generation 2, under way\n"
     server.wait_for_output("generation 2 serves")
+
+
+def test_a_wrong_pid_or_name_is_answered_with_those_that_there_are(server: CoachmanServe) -> None:
+    (worker,) = server.ready_workers(1)
+    done = coachman("status", "--pid", str(worker))  # easily taken for it
+    assert done.status == 3
+    assert done.errors.endswith(f"with the pid {worker} is running for this user, but {server.pid} (site)\n")
+    done = coachman("status", "--app", "stie")
+    assert done.status == 1
+    assert "there is no application 'stie'; there are site; did you mean 'site'?" in done.errors
 
 
 def test_scale_changes_the_number_of_workers(server: CoachmanServe) -> None:

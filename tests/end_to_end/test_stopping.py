@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -156,7 +158,9 @@ def test_a_worker_that_gets_sigterm_drains_and_is_replaced(server: CoachmanServe
         answer = client.answer()
         assert answer.body == f"/gate by {pid}".encode()
         assert "connection" not in answer.headers
-        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with exit status 0 after .* s; replacing it")
+        server.wait_for_output(
+            rf"worker 1 \(pid {pid}\) ended with exit status 0 after .* s: it had got SIGTERM"
+        )
         # Neither connection has ended: both wait for the successor.
         client.get("/later")
         idle.get("/later")
@@ -164,9 +168,126 @@ def test_a_worker_that_gets_sigterm_drains_and_is_replaced(server: CoachmanServe
     assert len(successors) == 1
     (successor,) = successors
     assert successor != pid
-    server.wait_for_output(rf"worker 1 \(pid {successor}\) is ready")
+    server.wait_for_output(rf"worker 2 \(pid {successor}\) is ready")
     assert server.worker_pids() == {successor}
     assert server.stop() == 0, server.output()
+    assert server.outcome()[1].count("replacing it") == 1
+
+
+def test_a_worker_that_gets_sigterm_is_replaced_while_it_finishes_what_it_has_in_hand(
+    tmp_path: Path, gate: Gate
+) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    threads = ("--threads", "4")
+    with (
+        CoachmanServe(tmp_path, *ONE_PROCESS, *threads, environment=gate.environment) as server,
+        RawClient(server.url) as slow,
+        RawClient(server.url) as idle,
+    ):
+        idle.get()
+        assert idle.answer().status == 200
+        slow.get("/gate")
+        gate.wait_for_arrival()
+        (pid,) = server.ready_workers(1)
+        for _ in range(3):  # one of them is enough, and more than one does no more
+            os.kill(pid, signal.SIGTERM)
+        drains = rf"worker 1 \(pid {pid}\) got SIGTERM and drains; replacing it"
+        server.wait_for_output(drains)
+        (successor,) = map(int, server.wait_for_output(r"worker 2 \(pid (\d+)\) is ready").groups())
+        idle.get("/idle")
+        assert idle.answer().body == f"/idle by {successor}".encode()
+        gate.open()
+        assert slow.answer().body == f"/gate by {pid}".encode()
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended with exit status 0 .*: it had got SIGTERM")
+        assert server.worker_pids() == {successor}
+        assert server.stop() == 0
+        assert len(re.findall(drains, server.outcome()[1])) == 1
+
+
+def test_a_worker_that_gets_sigterm_and_does_not_end_is_killed_in_time(tmp_path: Path, gate: Gate) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    options = (*ONE_PROCESS, "--threads", "4", "--drain-timeout", "0.5")
+    with (
+        CoachmanServe(tmp_path, *options, environment=gate.environment) as server,
+        RawClient(server.url) as client,
+    ):
+        client.get("/gate")
+        gate.wait_for_arrival()
+        (pid,) = server.ready_workers(1)
+        os.kill(pid, signal.SIGTERM)
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) gave up requests that took too long")
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*: it had got SIGTERM", timeout=10)
+        server.wait_for_output(r"worker 2 \(pid \d+\) is ready")
+
+
+def test_a_worker_that_the_supervisor_ends_is_not_replaced_because_of_a_signal(
+    tmp_path: Path, gate: Gate
+) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    two = ("--bind", "127.0.0.1:0", "--processes", "2", "--threads", "4")
+    with CoachmanServe(tmp_path, *two, environment=gate.environment) as server, ExitStack() as stack:
+        stays, goes = server.ready_workers(2)
+        busy: set[int] = set()
+        while busy != {stays, goes}:  # one that has no thread left leaves the next to the other
+            stack.enter_context(RawClient(server.url)).get("/gate")
+            gate.wait_for_arrival()
+            busy.add(gate.last_pid)
+        server.send_signal(signal.SIGTTOU)
+        server.wait_for_output("is to have 1 workers, after 2")
+        for pid in busy:
+            os.kill(pid, signal.SIGTERM)
+        server.wait_for_output(rf"worker 1 \(pid {stays}\) got SIGTERM and drains; replacing it")
+        gate.open()
+        server.wait_for_output(rf"worker 1 \(pid {stays}\) ended .*: it had got SIGTERM")
+        server.wait_for_output(rf"worker 2 \(pid {goes}\) ended .*: it is not needed any more")
+        # The surge was used up by the other one that drained: whichever ended first made room for it.
+        ready = server.wait_for_output(rf"worker \d+ \(pid (?!({stays}|{goes})\))(\d+)\) is ready")
+        assert server.worker_pids() == {int(ready[2])}
+        assert server.stop() == 0
+        assert server.outcome()[1].count("replacing it") == 1
+
+
+HANGS_THE_SECOND_TIME = """
+try:
+    os.open("started", os.O_CREAT | os.O_EXCL)
+except FileExistsError:
+    wait_at_gate()
+"""
+
+
+@pytest.mark.parametrize("in_hand", [True, False], ids=["the last worker is busy", "the last worker is gone"])
+def test_what_waits_for_a_successor_that_never_comes_is_answered_at_the_end(
+    tmp_path: Path, gate: Gate, in_hand: bool
+) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, HANGS_THE_SECOND_TIME, GATED)
+    options = (*ONE_PROCESS, "--threads", "4", "--spawn-method", "direct")
+    with (
+        CoachmanServe(tmp_path, *options, environment=gate.environment) as server,
+        RawClient(server.url) as slow,
+        RawClient(server.url) as waiting,
+    ):
+        waiting.get()
+        assert waiting.answer().status == 200
+        if in_hand:
+            slow.get("/gate")
+            gate.wait_for_arrival()
+        (pid,) = server.ready_workers(1)
+        os.kill(pid, signal.SIGTERM)
+        gate.wait_for_arrival()  # the successor, which will never be ready
+        if not in_hand:
+            server.wait_for_output(rf"\(pid {pid}\) ended")
+        waiting.get("/waiting")
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_output("SIGTERM: stopping")
+        if in_hand:
+            gate.open()
+            assert slow.answer().status == 200
+        last = waiting.answer()
+        # By the worker, or where it has gone before it heard of the end by the supervisor.
+        by_worker = (200, f"/waiting by {pid}".encode())
+        assert last.status == 503 or (in_hand and (last.status, last.body) == by_worker)
+        assert waiting.read_to_end() == b""
+        assert server.outcome()[0] == 0
 
 
 def test_a_worker_that_was_told_to_drain_is_replaced_without_delay(server: CoachmanServe) -> None:
@@ -176,7 +297,7 @@ def test_a_worker_that_was_told_to_drain_is_replaced_without_delay(server: Coach
             client.get("/who")
             pid = int(client.answer().body.rpartition(b" ")[2])
             os.kill(pid, signal.SIGTERM)
-            server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*; replacing it", timeout=5)
+            server.wait_for_output(rf"worker \d+ \(pid {pid}\) ended .*: it had got SIGTERM", timeout=5)
 
 
 def test_a_worker_that_gets_sigint_serves_on(server: CoachmanServe) -> None:
@@ -210,7 +331,7 @@ def test_a_drained_worker_is_replaced_though_a_thread_of_the_application_goes_on
         (pid,) = server.ready_workers(1)
         gate.wait_for_arrival()
         os.kill(pid, signal.SIGTERM)
-        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*; replacing it", timeout=10)
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*: it had got SIGTERM", timeout=10)
         with RawClient(server.url) as client:
             client.get()
             assert client.answer().body == b"hello"

@@ -66,11 +66,10 @@ def test_children_that_ignore_signals_end_with_their_worker(tmp_path: Path, numb
     with WatchedServer(tmp_path, application=DEAF_CHILDREN) as server:
         server.settle()
         worker, *left = pids_from(server)
-        slot = server.workers.index(worker) + 1
         with Pidfds(left) as pidfds:
             so_far = len(server.output())
             os.kill(worker, number)
-            server.wait_until_replaced(slot, after=so_far)
+            server.wait_for_output(r"worker \d+ \(pid \d+\) is ready", after=so_far)
             pidfds.wait(*left)
         assert not server.processes() & set(left)
         assert server.stop() == 0

@@ -116,5 +116,6 @@ def test_a_daemon_that_was_forked_and_holds_every_descriptor_holds_up_nothing(tm
         (pid,) = server.ready_workers(1)
         server.wait_for_output("daemon runs")
         os.kill(pid, signal.SIGTERM)
-        server.wait_for_output(r"(?s)replacing it.*worker 1 \(pid \d+\) is ready", timeout=5)
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*: it had got SIGTERM", timeout=5)
+        server.wait_for_output(r"worker 2 \(pid \d+\) is ready", timeout=5)
         assert server.stop(timeout=5) == 0, server.output()

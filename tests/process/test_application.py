@@ -6,55 +6,24 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from coachman.config.addresses import TcpAddress
-from coachman.config.application_location import locate_application
-from coachman.config.building import application_config
-from coachman.config.model import ProcessCount, SpawnMethod
+from coachman.config.model import ProcessCount
 from coachman.errors import ConfigurationError
-from coachman.protocol.status import ApplicationStatus
+from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.application.worker_source import WorkerSource
 from coachman.supervisor.failures.failure import StartFailed
-from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.worker_process import WorkerProcess
 from coachman.unix.processes import Ending
 
 from ..end_to_end.applications import HELLO, write_application
+from .observed import application
 
 BROKEN = "raise RuntimeError('half deployed')"
-
-
-@asynccontextmanager
-async def application(folder: Path, **given: Any) -> AsyncIterator[Application]:
-    """Give an application of one process, which is not started, and stop it at the end."""
-    settings = {
-        "bind": (TcpAddress("127.0.0.1", 0),),
-        "processes": ProcessCount(1, 1),
-        "spawn-method": SpawnMethod.DIRECT,  # a fork of a preloader would not become a child of this process
-        **{key.replace("_", "-"): value for key, value in given.items()},
-    }
-    log = Log(folder / "log")
-    application = Application(application_config(locate_application(str(folder), folder), settings), log)
-    try:
-        yield application
-    finally:
-        await application.stop()
-        application.close()
-        log.close()
-
-
-async def until(application: Application, condition: Callable[[ApplicationStatus], bool]) -> None:
-    """Wait until its state is so: nothing else tells from outside."""
-    async with asyncio.timeout(30):
-        while not condition(application.status()):
-            await asyncio.sleep(0.01)
 
 
 async def ask(application: Application) -> bytes:
@@ -117,10 +86,10 @@ def test_old_workers_stay_until_each_is_replaced_however_often_that_fails(tmp_pa
     async def use() -> None:
         async with application(tmp_path, processes=ProcessCount(2, 2)) as served:
             await served.start()
-            await until(served, lambda status: status.ready == 2)
+            await served.until(lambda status: status.ready == 2)
             write_application(tmp_path, only_once, HELLO)
             restarting = asyncio.create_task(served.restart("a test"))
-            await until(served, lambda status: status.totals.failed_spawns >= 2)
+            await served.until(lambda status: status.totals.failed_spawns >= 2)
             workers = served.status().workers
             assert {worker.generation for worker in workers if worker.state == "ready"} == {1, 2}
             assert served.status().ready == 2
@@ -156,9 +125,9 @@ def test_a_lack_of_descriptors_is_waited_out(tmp_path: Path, monkeypatch: pytest
             with monkeypatch.context() as patched:
                 patched.setattr(WorkerSource, "worker", no_descriptor)
                 os.kill(worker.pid, signal.SIGKILL)
-                await until(served, lambda status: status.totals.failed_spawns >= 2)
+                await served.until(lambda status: status.totals.failed_spawns >= 2)
                 assert "Too many open files" in served.status().problem
-            await until(served, lambda status: status.ready == 1)
+            await served.until(lambda status: status.ready == 1)
 
     write_application(tmp_path, HELLO)
     asyncio.run(use())
@@ -208,7 +177,7 @@ def test_one_of_several_applications_is_tried_again_and_answers_meanwhile(tmp_pa
             assert (await ask(served)).startswith(b"HTTP/1.1 503 ")
             assert served.status().totals.shed == 1
             write_application(tmp_path, HELLO)
-            await until(served, lambda status: status.ready == 1)
+            await served.until(lambda status: status.ready == 1)
             assert (await ask(served)).endswith(b"hello")
             assert served.status().problem == ""
 
@@ -221,9 +190,9 @@ def test_the_number_of_workers_can_be_changed(tmp_path: Path) -> None:
         async with application(tmp_path) as served:
             await served.start()
             assert str(served.scale("+2")) == "3"
-            await until(served, lambda status: status.ready == 3)
+            await served.until(lambda status: status.ready == 3)
             served.scale("2")
-            await until(served, lambda status: len(status.workers) == 2)
+            await served.until(lambda status: len(status.workers) == 2)
             assert [worker.slot for worker in served.status().workers] == [1, 2]
             assert served.status().processes == "2"
             for nonsense in ("-2", "none"):
@@ -240,24 +209,29 @@ def test_a_start_that_was_called_off_is_waited_for_when_it_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def use() -> None:
-        may_end = asyncio.Event()
-        ended = WorkerProcess.ended
+        hangs, killed, may_end = asyncio.Future[int](), asyncio.Event(), asyncio.Event()
+        start, ended = WorkerProcess.start, WorkerProcess.ended
+
+        async def start_that_hangs(worker: WorkerProcess, timeout: float) -> Ready:
+            if worker.generation == 2:
+                hangs.set_result(worker.pid)
+            return await start(worker, timeout)
 
         async def ended_when_it_may(worker: WorkerProcess) -> Ending:
             if worker.generation == 2:  # a process takes its time to go, after SIGKILL as well
+                killed.set()
                 await may_end.wait()
             return await ended(worker)
 
+        monkeypatch.setattr(WorkerProcess, "start", start_that_hangs)
         monkeypatch.setattr(WorkerProcess, "ended", ended_when_it_may)
         async with application(tmp_path) as served:
             await served.start()
             write_application(tmp_path, "import signal", "signal.pause()")
             served.begin_restart("one that hangs")
-            await until(served, lambda status: any(worker.generation == 2 for worker in status.workers))
-            (hanging,) = [worker.pid for worker in served.status().workers if worker.generation == 2]
+            hanging = await hangs
             served.begin_restart("one that calls the first off")
-            for _ in range(10):
-                await asyncio.sleep(0)  # until it has been killed, which is not yet to be gone
+            await killed.wait()
             stopping = asyncio.create_task(served.stop())
             await asyncio.wait({stopping}, timeout=1)
             assert not stopping.done()
@@ -282,8 +256,8 @@ def test_its_state_tells_of_every_worker(tmp_path: Path) -> None:
             assert served.pids() == {worker.pid}
             assert served.status().queue == 0
             os.kill(worker.pid, signal.SIGKILL)
-            await until(served, lambda status: status.totals.replacements == {"died": 1})
-            await until(served, lambda status: status.ready == 1)
+            await served.until(lambda status: status.totals.replacements == {"died": 1})
+            await served.until(lambda status: status.ready == 1)
             assert served.status().totals.spawns == 2
 
     write_application(tmp_path, HELLO)

@@ -109,8 +109,8 @@ def test_notes_about_one_application_begin_with_its_name(pipe: Pipe) -> None:
         log.note("of all")
         shop.note("of one")
         shop.write(SOURCE, "stdout", b"printed\n")
-        assert log.lines == shop.lines == 3
         log.close()
+        assert log.lines == shop.lines == 3
 
     asyncio.run(use())
     own = os.getpid()

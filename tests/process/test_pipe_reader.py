@@ -128,6 +128,60 @@ def test_an_urgent_pipe_is_read_while_the_gate_is_shut(writer: Writer) -> None:
     assert writer.received[1:] == [b"output\n", b""]
 
 
+def test_a_reader_that_rests_leaves_in_the_pipe_what_comes_meanwhile(writer: Writer) -> None:
+    async def main() -> None:
+        reader = PipeReader(writer.read_end, writer.receive, Gate(), rest=3600.0)
+        os.write(writer.fd, b"the first is not kept waiting\n")
+        await writer.wait()
+        for _ in range(3):
+            os.write(writer.fd, b"more\n")
+            await turns()
+        assert waiting_bytes(writer.read_end) == len("more\n") * 3
+        reader.close()
+
+    asyncio.run(main())
+    assert writer.received == [b"the first is not kept waiting\n", b"more\n" * 3, b""]
+
+
+def test_a_rest_comes_to_its_end(writer: Writer) -> None:
+    async def main() -> None:
+        reader = PipeReader(writer.read_end, writer.receive, Gate(), rest=0.001)
+        for _ in range(3):
+            os.write(writer.fd, b"line\n")
+            await writer.wait()
+        writer.close()
+        await writer.wait()
+        assert reader.ended
+
+    asyncio.run(main())
+    assert writer.received == [b"line\n"] * 3 + [b""]
+
+
+def test_what_comes_during_a_rest_is_heard_when_the_pipe_is_closed(writer: Writer) -> None:
+    async def main() -> None:
+        reader = PipeReader(writer.read_end, writer.receive, Gate(), rest=3600.0)
+        os.write(writer.fd, b"one\n")
+        await writer.wait()
+        os.write(writer.fd, b"two\n")
+        await reader.hear_out(time.monotonic() + 10)
+        os.write(writer.fd, b"three\n")
+        reader.close()
+
+    asyncio.run(main())
+    assert writer.received == [b"one\n", b"two\n", b"three\n", b""]
+
+
+def test_a_flood_leaves_no_time_to_rest(writer: Writer) -> None:
+    async def main() -> None:
+        reader = PipeReader(writer.read_end, writer.receive, Gate(), rest=3600.0)
+        size = fill(writer.fd)
+        while sum(map(len, writer.received)) < size:
+            await writer.wait()
+        reader.close()
+
+    asyncio.run(main())
+
+
 def test_every_pipe_has_its_turn(writer: Writer) -> None:
     """A pipe that is always full does not keep another one waiting."""
 

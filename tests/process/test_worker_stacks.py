@@ -18,6 +18,7 @@ from coachman.supervisor.log.log import Log
 from coachman.supervisor.process import stack_dump
 from coachman.supervisor.process.spawner import spawn_interpreter
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.supervisor.process.workplace import Workplace
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
@@ -105,10 +106,7 @@ async def serving(folder: Path, config: WorkerConfig) -> AsyncIterator[Site]:
             spawn_interpreter(folder),
             ApplicationConfig(location=location, worker=config),
             None,
-            [listener],
-            scoreboard,
-            handoff,
-            lifeline,
+            Workplace([listener], scoreboard, handoff, lifeline),
             log,
         )
         site = Site(worker, folder, gate)

@@ -10,9 +10,9 @@ import pytest
 
 from coachman.protocol.access_log import Access
 from coachman.worker import access_log
-from coachman.worker.access_log import LIMIT, AccessLog
+from coachman.worker.access_log import LIMIT, TOGETHER, AccessLog
 
-ACCESS = Access("", "GET", "/", "HTTP/1.1", 200, 1, 1, "", "", "")
+ACCESS = Access("", "GET", "/", "HTTP/1.1", 200, 1, 1, 1, "", "", "")
 LINE = b"x" * 99 + b"\n"
 
 
@@ -20,7 +20,7 @@ LINE = b"x" * 99 + b"\n"
 def pipe() -> Iterator[tuple[int, AccessLog]]:
     read_end, write_end = os.pipe()
     fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
-    log = AccessLog(write_end, lambda _access, _now: LINE)
+    log = AccessLog(write_end, lambda requests, _epoch: LINE * len(requests))
     yield read_end, log
     os.close(read_end)
 
@@ -32,6 +32,29 @@ def test_lines_are_written_together(pipe: tuple[int, AccessLog]) -> None:
     assert log.flush()
     assert os.read(read_end, 10_000) == LINE * 3
     log.close()
+
+
+def test_lines_come_in_the_order_of_their_requests_however_many_are_formatted_at_once() -> None:
+    read_end, write_end = os.pipe()
+    log = AccessLog(write_end, lambda requests, _epoch: b"".join(b"%d\n" % item.size for item in requests))
+    sizes = range(TOGETHER * 2 + 3)
+    assert [log.add(ACCESS._replace(size=size)) for size in sizes] == [True, *[False] * (len(sizes) - 1)]
+    assert log.flush()
+    assert os.read(read_end, 10_000).split() == [b"%d" % size for size in sizes]
+    log.close()
+    os.close(read_end)
+
+
+def test_lines_have_the_time_when_their_requests_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coachman.worker.access_log.time.time_ns", lambda: 1_000)
+    monkeypatch.setattr("coachman.worker.access_log.time.monotonic_ns", lambda: 900)
+    read_end, write_end = os.pipe()
+    log = AccessLog(write_end, lambda requests, epoch: b"%d\n" % (requests[0].ended_ns + epoch))
+    log.add(ACCESS._replace(ended_ns=850))
+    log.flush()
+    assert os.read(read_end, 100) == b"950\n"
+    log.close()
+    os.close(read_end)
 
 
 def test_a_full_pipe_holds_nobody_up_and_no_line_is_torn(pipe: tuple[int, AccessLog]) -> None:
@@ -82,7 +105,7 @@ def test_the_end_waits_for_a_slow_reader_for_a_moment_only(
 
 def test_a_reader_that_is_gone_is_no_reason_to_keep_lines() -> None:
     read_end, write_end = os.pipe()
-    log = AccessLog(write_end, lambda _access, _now: LINE)
+    log = AccessLog(write_end, lambda requests, _epoch: LINE * len(requests))
     os.close(read_end)
     log.add(ACCESS)
     assert log.flush()

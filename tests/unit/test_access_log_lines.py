@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from coachman.protocol.access_log import FORMATTERS, Access
 from coachman.protocol.request_ids import RequestIds
 
-NOW = 1_700_000_000.25
+NOW = 1_700_000_000_250_000_000
 ACCESS = Access(
     peer="192.0.2.1",
     method="GET",
@@ -21,6 +21,7 @@ ACCESS = Access(
     status=200,
     size=2326,
     duration_ns=1_234_567,
+    ended_ns=5_000_000_000,
     referer="http://example.org/",
     user_agent="curl/8",
     request_id="abc-1",
@@ -28,8 +29,8 @@ ACCESS = Access(
 LATIN = st.text(st.characters(max_codepoint=255), max_size=40)
 
 
-def line(name: str, access: Access = ACCESS, now: float = NOW) -> str:
-    data = FORMATTERS[name](4711)(access, now)
+def line(name: str, access: Access = ACCESS) -> str:
+    data = FORMATTERS[name](4711)([access], NOW - access.ended_ns)
     assert data.endswith(b"\n")
     return data[:-1].decode("utf-8")
 
@@ -73,9 +74,10 @@ def test_what_is_missing_is_a_dash_or_null() -> None:
 
 
 def test_the_time_goes_on() -> None:
-    format_line = FORMATTERS["common"](1)
-    assert b"22:13:20" in format_line(ACCESS, NOW)
-    assert b"22:13:21" in format_line(ACCESS, NOW + 1)
+    format_lines = FORMATTERS["common"](1)
+    later = ACCESS._replace(ended_ns=ACCESS.ended_ns + 1_000_000_000)
+    lines = format_lines([ACCESS, later, ACCESS], NOW - ACCESS.ended_ns).splitlines()
+    assert [line.split()[3][-8:] for line in lines] == [b"22:13:20", b"22:13:21", b"22:13:20"]
 
 
 def test_quotes_and_other_bytes_are_escaped() -> None:
@@ -83,6 +85,14 @@ def test_quotes_and_other_bytes_are_escaped() -> None:
     text = line("combined", evil)
     assert '"GET /\\"\\\\\\x0a\\x1b[2J\\xe4 HTTP/1.1"' in text
     assert '"\\" \\"\\x0d\\x0ax"' in text
+
+
+@pytest.mark.parametrize("name", ["common", "combined"])
+def test_what_has_to_be_escaped_in_one_line_leaves_the_others_as_they_are(name: str) -> None:
+    evil = ACCESS._replace(target='/"')
+    lines = FORMATTERS[name](4711)([ACCESS, evil, ACCESS], NOW - ACCESS.ended_ns).decode().splitlines()
+    assert lines == [line(name), line(name, evil), line(name)]
+    assert '"GET /\\" HTTP/1.1"' in lines[1]
 
 
 def test_json_shows_utf8_as_text_and_other_bytes_as_such() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import socket
 from collections.abc import Iterator
 
@@ -145,6 +146,57 @@ def test_what_nobody_has_taken_is_closed_with_the_queue() -> None:
         assert client.recv(1) == b""
 
 
+def readable(*fds: int) -> bool:
+    return bool(select.select(fds, [], [], 0)[0])
+
+
+def test_who_begins_to_take_is_heard_where_connections_are_put(queue: HandoffQueue) -> None:
+    assert not readable(queue.put_fd)
+    queue.call_out()
+    queue.call_out()
+    assert readable(queue.put_fd)
+    queue.forget_calls()
+    assert not readable(queue.put_fd)
+    queue.forget_calls()
+    queue.call_out()
+    assert readable(queue.put_fd)
+    assert not readable(*queue.take_fds)
+    assert queue.take(100) is None
+
+
+def test_calls_that_nobody_hears_hold_nobody_up(queue: HandoffQueue) -> None:
+    for _ in range(10_000):
+        queue.call_out()
+    queue.forget_calls()
+    assert not readable(queue.put_fd)
+    queue.call_out()
+    assert readable(queue.put_fd)
+
+
+def test_to_be_woken_changes_neither_what_is_in_the_queue_nor_its_order(queue: HandoffQueue) -> None:
+    queue.wake()
+    assert readable(*queue.take_fds)
+    assert queue.take(100) is None
+    assert not readable(*queue.take_fds)
+    clients = [put_one_side(queue, b"first")]
+    queue.wake()
+    queue.wake()
+    clients.append(put_one_side(queue, b"second"))
+    for expected, client in zip((b"first", b"second"), clients, strict=True):
+        taken = queue.take(100)
+        assert taken is not None
+        with taken[0], client:
+            assert taken[1] == expected
+    assert queue.take(100) is None
+
+
+def test_a_full_queue_wakes_nobody_and_keeps_nobody_waiting(queue: HandoffQueue) -> None:
+    make_small(queue)
+    for _ in range(1000):
+        queue.wake()
+    assert queue.take(100) is None
+
+
 def test_a_passport_survives_the_journey() -> None:
     passport = Passport(server=("localhost", "8000"), peer=("::1", "4711"), served=12)
     assert decode_passport(encode_passport(passport)) == passport
@@ -161,17 +213,22 @@ WAITED, WORKED, PREEMPTED = Usage(0.0001, 1), Usage(0.006, 0), Usage(0.0001, 0)
 
 def test_an_application_is_moved_off_once_slow_calls_are_proven_to_be_its_own() -> None:
     calls = SlowCalls()
-    assert [calls.note(number, 0.006, None) for number in (1, 2, 3)][-1] is Verdict.WATCH
-    assert calls.note(4, 0.006, WAITED) is Verdict.NOTHING
-    assert calls.note(5, 0.006, WORKED) is Verdict.NOTHING
-    assert calls.note(6, 0.006, WAITED) is Verdict.MOVE_OFF
+    assert [calls.note(number, None) for number in (1, 2, 3)][-1] is Verdict.WATCH
+    assert calls.note(4, WAITED) is Verdict.NOTHING
+    assert calls.note(5, WORKED) is Verdict.NOTHING
+    assert calls.note(6, WAITED) is Verdict.MOVE_OFF
 
 
 def test_calls_that_others_have_made_slow_do_not_count() -> None:
     calls = SlowCalls()
-    assert {calls.note(number, 0.02, PREEMPTED) for number in range(10)} == {Verdict.NOTHING}
+    assert {calls.note(number, PREEMPTED) for number in range(10)} == {Verdict.NOTHING}
+
+
+def test_calls_that_would_be_brief_if_others_let_them_do_not_count() -> None:
+    calls = SlowCalls()
+    assert {calls.note(number, Usage(0.004, 0)) for number in range(10)} == {Verdict.NOTHING}
 
 
 def test_slow_calls_far_between_do_not_count() -> None:
     calls = SlowCalls()
-    assert {calls.note(number * AMONG, 0.02, None) for number in range(10)} == {Verdict.NOTHING}
+    assert {calls.note(number * AMONG, None) for number in range(10)} == {Verdict.NOTHING}

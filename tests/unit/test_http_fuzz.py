@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coachman.worker.wsgi.request import BadRequest, RequestParser
+from coachman.worker.wsgi.scratch_files import ScratchFiles
 
 PIECES = [
     b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -50,7 +51,7 @@ streams = st.lists(st.sampled_from(PIECES) | st.binary(max_size=8), max_size=30)
 
 def outcome(pieces: list[bytes]) -> tuple[list[tuple[str, str, bytes]], str]:
     """Return the requests that a parser makes of the bytes, and the status of the refusal."""
-    parser = RequestParser()
+    parser = RequestParser(ScratchFiles())
     refused = ""
     try:
         for piece in pieces:

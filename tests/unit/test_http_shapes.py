@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coachman.worker.wsgi.request import BadRequest, Request, RequestParser
+from coachman.worker.wsgi.scratch_files import ScratchFiles
 
 HOST = b"Host: x\r\n"
 
@@ -190,7 +191,7 @@ SERVED = {
 
 def served(data: bytes, *, size: int | None = None) -> list[Request]:
     """Return the requests in `data`, given to the parser in pieces of `size` bytes."""
-    parser = RequestParser()
+    parser = RequestParser(ScratchFiles())
     size = size or len(data)
     try:
         for start in range(0, len(data), size):

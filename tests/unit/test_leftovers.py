@@ -62,6 +62,20 @@ def test_an_event_loop_is_found_until_it_is_closed() -> None:
     assert not [x.what for x in find_leftovers(Origins(), ()) if x.kind == "event loop"]
 
 
+def test_a_lazy_object_is_left_alone() -> None:
+    class Lazy:
+        def __init__(self) -> None:
+            self.content: list[str] = []
+
+        @property  # type: ignore[misc]  # so do proxies
+        def __class__(self) -> type:
+            raise RuntimeError("this needs a request")
+
+    lazy = Lazy()
+    assert "event loop" not in {found.kind for found in find_leftovers(Origins(), ())}
+    assert lazy.content == []
+
+
 def test_origins_put_everything_back() -> None:
     before = (threading.Thread.start, socket.socket.__init__)
     with Origins():

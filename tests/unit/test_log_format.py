@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coachman.protocol.log_format import STREAMS, JsonFormat, RawFormat, Source, TextFormat
+from coachman.protocol.log_format import (
+    STREAMS,
+    Attribution,
+    Format,
+    JsonFormat,
+    RawFormat,
+    Source,
+    TextFormat,
+)
 
 SOURCE = Source(4711, "site", 3)
 STDOUT = SOURCE.attributions["stdout"]
@@ -19,20 +27,25 @@ def block_of(lines: list[bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
+def joined(log_format: Format, attribution: Attribution, block: bytes) -> bytes:
+    """Return the block as the log has it, once what is said of it was looked at."""
+    formatted = log_format.lines(attribution, block, A_MOMENT)
+    assert formatted.lines == block.count(b"\n")
+    return b"".join(formatted.pieces)
+
+
 def objects(data: bytes) -> list[dict[str, Any]]:
     assert data.endswith(b"\n")
     return [json.loads(line) for line in data[:-1].split(b"\n")]
 
 
 def messages(*lines: bytes) -> list[Any]:
-    return [
-        entry["message"] for entry in objects(JsonFormat(1).lines(STDOUT, block_of(list(lines)), A_MOMENT))
-    ]
+    return [entry["message"] for entry in objects(joined(JsonFormat(1), STDOUT, block_of(list(lines))))]
 
 
 @given(lines_without_newline, st.sampled_from(STREAMS))
 def test_text_names_process_and_stream_before_every_line(lines: list[bytes], stream: str) -> None:
-    data = TextFormat(1).lines(SOURCE.attributions[stream], block_of(lines), A_MOMENT)
+    data = joined(TextFormat(1), SOURCE.attributions[stream], block_of(lines))
     prefix = f"App 4711 {stream}: ".encode()
     assert data == block_of([prefix + line for line in lines])
 
@@ -43,7 +56,7 @@ def test_text_names_the_supervisor_before_every_line_of_a_note() -> None:
 
 @given(lines_without_newline)
 def test_raw_is_what_was_printed(lines: list[bytes]) -> None:
-    assert RawFormat(1).lines(STDOUT, block_of(lines), A_MOMENT) == block_of(lines)
+    assert joined(RawFormat(1), STDOUT, block_of(lines)) == block_of(lines)
 
 
 def test_a_note_may_hold_any_text() -> None:
@@ -58,7 +71,7 @@ def test_raw_has_no_place_for_notes() -> None:
 
 @given(lines_without_newline)
 def test_json_is_one_object_a_line_whatever_bytes_were_printed(lines: list[bytes]) -> None:
-    found = objects(JsonFormat(1).lines(STDOUT, block_of(lines), A_MOMENT))
+    found = objects(joined(JsonFormat(1), STDOUT, block_of(lines)))
     assert len(found) == len(lines)
     for entry, line in zip(found, lines, strict=True):
         if isinstance(entry["message"], str):
@@ -78,7 +91,7 @@ def test_json_keeps_every_text(texts: list[str]) -> None:
 
 
 def test_json_says_when_who_and_where() -> None:
-    (entry,) = objects(JsonFormat(1).lines(STDOUT, b"hello\n", A_MOMENT))
+    (entry,) = objects(joined(JsonFormat(1), STDOUT, b"hello\n"))
     assert list(entry.items()) == [
         ("time", "2023-11-14T22:13:20.000001Z"),
         ("pid", 4711),
@@ -103,7 +116,7 @@ def test_json_makes_one_object_with_the_same_members_of_a_note() -> None:
 
 def test_json_nests_a_line_that_is_an_object() -> None:
     line = b'{"level": "info", "n": 1.50, "inner": {"text": "caf\xc3\xa9 \\" \\u20ac"}}'
-    data = JsonFormat(1).lines(STDOUT, b"before\n" + line + b" \r\nbehind\n", A_MOMENT)
+    data = joined(JsonFormat(1), STDOUT, b"before\n" + line + b" \r\nbehind\n")
     assert [entry["message"] for entry in objects(data)] == ["before", json.loads(line), "behind"]
     assert b'"message":' + line + b"}\n" in data, "it is copied, not written anew: 1.50 stays 1.50"
 
@@ -134,6 +147,6 @@ def test_json_takes_what_is_no_sound_object_for_text(line: bytes) -> None:
 
 def test_an_application_may_have_any_name() -> None:
     attribution = Source(1, 'a "b" \udcff\n', None).attributions["stdout"]
-    (entry,) = objects(JsonFormat(1).lines(attribution, b"hello\n", A_MOMENT))
+    (entry,) = objects(joined(JsonFormat(1), attribution, b"hello\n"))
     assert entry["application"] == 'a "b" \\xff\n'
     assert entry["generation"] is None

@@ -17,7 +17,7 @@ from coachman.policy.generation import (
 from coachman.policy.lifecycle import State
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, WorkerView, next_steps
 
-SPAWNING, READY, DRAINING = State.SPAWNING, State.READY, State.DRAINING
+SPAWNING, READY, DRAINING, GONE = State.SPAWNING, State.READY, State.DRAINING, State.GONE
 
 
 def pool(*workers: tuple[int, State], wanted: int = 2, surge: int = 1, **more: object) -> PoolView:
@@ -46,6 +46,17 @@ def test_then_the_others_come_some_at_a_time() -> None:
 def test_a_dead_worker_is_replaced_in_its_slot() -> None:
     without_the_first = PoolView(workers=(WorkerView(2, 1, READY),), wanted=2, surge=1, serving=1)
     assert next_steps(without_the_first) == [Start(1, 1)]
+
+
+def test_a_worker_that_is_gone_keeps_its_slot_until_it_is_known_how_it_has_ended() -> None:
+    assert next_steps(pool((1, GONE), (1, READY))) == []
+    assert next_steps(pool((1, GONE), (1, READY), wanted=3)) == [Start(3, 1)]
+
+
+def test_a_worker_that_drains_by_itself_is_replaced_before_it_has_ended() -> None:
+    assert next_steps(pool((1, READY), (1, DRAINING))) == [Start(3, 1)]
+    assert next_steps(pool((1, READY), (1, DRAINING), (1, SPAWNING))) == []
+    assert next_steps(pool((1, DRAINING), (1, DRAINING))) == [Start(3, 1)], "surge bounds this as well"
 
 
 def test_a_slot_that_rests_is_neither_filled_nor_made_up_for() -> None:
@@ -185,13 +196,21 @@ class World:
 
     def dies(self, choice: int) -> None:
         if worker := self.pick(READY, choice):
-            del self.workers[worker.slot]
-            if choice % 2:
-                self.resting.add(worker.slot)
+            self.workers[worker.slot] = replace(worker, state=GONE)
+
+    def drains_by_itself(self, choice: int) -> None:
+        if worker := self.pick(READY, choice):
+            self.workers[worker.slot] = replace(worker, state=DRAINING)
 
     def ends(self, choice: int) -> None:
         if worker := self.pick(DRAINING, choice):
+            self.workers[worker.slot] = replace(worker, state=GONE)
+
+    def is_explained(self, choice: int) -> None:
+        if worker := self.pick(GONE, choice):
             del self.workers[worker.slot]
+            if choice % 2:
+                self.resting.add(worker.slot)
 
     def reaches_a_limit(self, choice: int) -> None:
         if worker := self.pick(READY, choice):
@@ -209,8 +228,19 @@ class World:
         self.coming_waits = False
 
 
-EVENTS = ("becomes_ready", "fails_to_start", "dies", "ends", "reaches_a_limit", "restarts", "scales")
-happenings = st.lists(st.tuples(st.sampled_from((*EVENTS, "time_passes")), st.integers(0, 11)), max_size=60)
+EVENTS = (
+    "becomes_ready",
+    "fails_to_start",
+    "dies",
+    "drains_by_itself",
+    "ends",
+    "is_explained",
+    "reaches_a_limit",
+    "restarts",
+    "scales",
+    "time_passes",
+)
+happenings = st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 11)), max_size=60)
 
 
 @given(wanted=st.integers(1, 6), surge=st.integers(1, 3), happenings=happenings)
@@ -225,7 +255,7 @@ def test_whatever_happens_the_bounds_hold_and_calm_brings_the_newest_code(
 
     tried = world.coming or world.serving
     for _ in range(200):
-        for event in ("becomes_ready", "ends", "time_passes"):
+        for event in ("becomes_ready", "ends", "is_explained", "time_passes"):
             getattr(world, event)(0)
             world.settle()
     assert [worker.state for worker in world.workers.values()] == [READY] * world.wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import queue
@@ -227,22 +228,39 @@ def timing() -> tuple[Services, Watchdog, queue.Queue[bool]]:
     return services, watchdog, answers
 
 
+async def answered(answers: queue.Queue[bool]) -> None:
+    """Wait until the watchdog has dealt with a request; how is still to be read from `answers`."""
+    answers.put(await asyncio.to_thread(answers.get, timeout=30))
+
+
 def test_a_request_that_takes_too_long_is_answered_while_the_loop_goes_on() -> None:
     services, watchdog, answers = timing()
-    found: list[bool] = []
 
     async def application(scope: Any, receive: Any, send: Send) -> None:
         run_out(watchdog)
-        found.append(await asyncio.to_thread(answers.get, timeout=TIMEOUT))
+        await answered(answers)
         await hello(scope, receive, send)  # too late: it is dropped
 
     try:
         client = Client()
         call(application, services, client)
         assert (client.status, client.body) == (504, BODY)
-        assert found == [True]
+        assert answers.get_nowait() is True
     finally:
         watchdog.close()
+
+
+def test_a_request_in_the_application_is_called_by_its_id_where_it_has_one(log: tuple[Services, int]) -> None:
+    watchdog = Watchdog(1000.0, lambda request, since, thread: lambda: None)
+    services = dataclasses.replace(log[0], watchdog=watchdog)
+    called: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        called.extend(request.describe_request() for request, _, _ in watchdog.running())
+        await hello(scope, receive, send)
+
+    call(application, services, Client("/a?b", headers={"x-request-id": "c-1"}))
+    assert called == ["GET /a?b from 127.0.0.1 (request id c-1)"]
 
 
 def test_a_response_that_has_begun_may_take_its_time() -> None:
@@ -258,7 +276,7 @@ def test_a_response_that_has_begun_may_take_its_time() -> None:
 
     async def never(scope: Any, receive: Any, send: Send) -> None:
         run_out(watchdog)
-        await asyncio.to_thread(answers.get, timeout=TIMEOUT)
+        await answered(answers)
 
     try:
         client = Client()

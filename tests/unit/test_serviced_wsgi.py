@@ -413,8 +413,8 @@ def test_an_application_that_takes_too_long_is_answered_for(threads: int, timed:
 
     with served(slow, threads, services=timed.services) as connect:
         client = connect()
-        ask(client, "/slow")
-        assert timed.run_out() == ("GET /slow from 127.0.0.1", True)
+        ask(client, "/slow", x_request_id="a-1")
+        assert timed.run_out() == ("GET /slow from 127.0.0.1 (request id a-1)", True)
         head, body = receive_response(client)
         assert head.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
         assert body == LATE_BODY
@@ -448,8 +448,8 @@ def test_what_has_begun_is_broken_off_and_not_answered_twice(threads: int, timed
 
     with served(slow, threads, services=timed.services) as connect:
         client = connect()
-        ask(client, "/slow")
-        assert timed.run_out() == ("GET /slow from 127.0.0.1", False)
+        ask(client, "/slow", x_request_id="a-1")
+        assert timed.run_out() == ("GET /slow from 127.0.0.1 (request id a-1)", False)
         answer = receive_all(client)
         assert answer.startswith(b"HTTP/1.1 200 OK")
         assert b"the beginning" in answer
@@ -467,8 +467,8 @@ def test_an_application_that_gets_stuck_after_a_write_is_found_as_well(threads: 
 
     with served(slow, threads, services=timed.services) as connect:
         client = connect()
-        ask(client, "/slow")
-        assert timed.run_out() == ("GET /slow from 127.0.0.1", False)
+        ask(client, "/slow", x_request_id="a-1")
+        assert timed.run_out() == ("GET /slow from 127.0.0.1 (request id a-1)", False)
         assert receive_all(client).endswith(b"the beginning")
         timed.leave()
 

@@ -34,7 +34,7 @@ def row(now: SupervisorStatus, before: SupervisorStatus | None = None) -> dict[s
     """Return the only worker's row, two seconds after `before`."""
     earlier = None if before is None else Snapshot(before, 10.0)
     (view,) = views(Snapshot(now, 12.0), earlier, 1060.0)
-    return dict(zip(COLUMNS, view.rows[0], strict=True))
+    return dict(zip(COLUMNS, view.rows[0].cells, strict=True))
 
 
 def test_a_row_has_everything_about_a_worker() -> None:
@@ -48,6 +48,7 @@ def test_a_row_has_everything_about_a_worker() -> None:
         request_line="GET /slow",
     )
     assert row(status(busy)) == {
+        "no.": "1",
         "pid": "70",
         "gen": "2",
         "state": "ready",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import resource
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,39 @@ def test_what_is_no_regular_file_is_read(threads: int, open_file: Callable[[], A
         client = connect()
         client.sendall(GET)
         assert receive_response(client)[1] == expected
+    assert opened[0].closed
+
+
+def test_a_file_is_read_where_there_is_no_descriptor_left_to_send_it_by(
+    threads: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    iterate = FileWrapper.__iter__
+
+    def noted(wrapper: FileWrapper) -> Iterator[bytes]:
+        for block in iterate(wrapper):
+            read.append(len(block))
+            yield block
+
+    monkeypatch.setattr(FileWrapper, "__iter__", noted)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def open_last() -> Any:
+        file = path.open("rb")
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        return file
+
+    opened: list[Any] = []
+    try:
+        with served(sending(open_last, [("Content-Length", str(len(CONTENT)))], opened), threads) as connect:
+            client = connect()
+            client.sendall(GET)
+            assert receive_response(client)[1] == CONTENT
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert read == [8192] * (len(CONTENT) // 8192)
     assert opened[0].closed
 
 

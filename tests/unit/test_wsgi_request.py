@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from coachman.worker.wsgi.body import MEMORY_LIMIT
 from coachman.worker.wsgi.environ import base_environ, build_environ
 from coachman.worker.wsgi.request import DEFAULT_HEAD_BOUNDS, BadRequest, Request, RequestParser
+from coachman.worker.wsgi.scratch_files import ScratchFiles
 
 HEADER_LIMIT = DEFAULT_HEAD_BOUNDS.header_size
 
@@ -12,7 +13,7 @@ BASE = base_environ(server=("127.0.0.1", "8000"), peer=("127.0.0.1", "4711"), th
 
 
 def parse(data: bytes) -> list[Request]:
-    parser = RequestParser()
+    parser = RequestParser(ScratchFiles())
     parser.feed(data)
     return list(parser.complete)
 
@@ -30,6 +31,10 @@ def test_a_request_comes_out_complete() -> None:
     assert request.body is None
 
 
+def test_the_line_of_a_request_is_what_the_peer_sent() -> None:
+    assert parse_one(b"GET /\xe4?b=%20c HTTP/1.0\r\n\r\n").line == b"GET /\xe4?b=%20c"
+
+
 @given(st.data())
 def test_any_split_gives_the_same_requests(data: st.DataObject) -> None:
     stream = (
@@ -37,7 +42,7 @@ def test_any_split_gives_the_same_requests(data: st.DataObject) -> None:
         b"POST /two HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nde"
         b"GET /three HTTP/1.1\r\nHost: x\r\n\r\n"
     )
-    parser = RequestParser()
+    parser = RequestParser(ScratchFiles())
     while stream:
         size = data.draw(st.integers(1, len(stream)))
         parser.feed(stream[:size])
@@ -58,13 +63,17 @@ def test_a_trailer_is_no_header() -> None:
 def test_a_large_body_moves_to_a_file_and_stays_whole() -> None:
     content = bytes(range(256)) * 2048
     assert len(content) > MEMORY_LIMIT
-    request = parse_one(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+    files = ScratchFiles()
+    parser = RequestParser(files)
+    parser.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+    request = parser.complete.popleft()
     assert request.body is not None
     file = request.body.opened_at_start()
     assert file.fileno() >= 0
     assert file.read() == content
     request.close()
     assert file.closed
+    files.close()
 
 
 def test_an_upgrade_that_is_declined_leaves_the_next_request_alone() -> None:
@@ -96,7 +105,7 @@ def test_what_follows_a_last_request_is_ignored() -> None:
 
 def test_a_long_pipeline_is_not_taken_for_long_headers() -> None:
     requests = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3000
-    parser = RequestParser()
+    parser = RequestParser(ScratchFiles())
     parser.feed(requests[:HEADER_LIMIT])  # ends within a head
     assert not parser.between_requests
     parser.feed(requests[HEADER_LIMIT : HEADER_LIMIT + 1])
@@ -152,7 +161,7 @@ def test_what_cannot_be_served_is_refused_with_its_status(data: bytes, status: s
     ],
 )
 def test_a_peer_waits_for_continue_only_if_it_said_so(head: bytes, waits: bool) -> None:
-    parser = RequestParser()
+    parser = RequestParser(ScratchFiles())
     parser.feed(b"POST / " + head + b"Content-Length: 1\r\n\r\n")
     assert parser.awaits_continue is waits
     parser.feed(b"x")

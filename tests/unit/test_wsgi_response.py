@@ -14,9 +14,14 @@ def response(
     status: str = "200 OK",
     headers: Headers | None = None,
     sent: list[bytes] | None = None,
+    request_id: str = "",
 ) -> Response:
     made = Response(
-        method=method, version=version, keep_alive=True, send=(sent if sent is not None else []).append
+        method=method,
+        version=version,
+        keep_alive=True,
+        send=(sent if sent is not None else []).append,
+        request_id=request_id,
     )
     made.start(status, headers or [])
     return made
@@ -234,3 +239,34 @@ def test_write_sends_before_the_iterable() -> None:
 def test_a_date_of_the_applications_own_is_kept() -> None:
     data = response(headers=[("Date", "Mon, 01 Jan 2024 00:00:00 GMT")]).whole(b"")
     assert data.count(b"Date: ") == 1
+
+
+def test_headers_that_were_seen_before_become_the_same_lines() -> None:
+    headers = [("X-One", "1"), ("Content-Length", "2")]
+    first = response(headers=headers).whole(b"ab")
+    assert response(headers=list(headers)).whole(b"ab") == first
+    assert b"X-One: 2\r\n" in response(headers=[("X-One", "2"), ("Content-Length", "2")]).whole(b"ab")
+    assert response(headers=headers).whole(b"ab") == first
+
+
+def test_a_list_of_headers_that_was_changed_is_read_again() -> None:
+    headers = [("X-One", "1")]
+    assert b"X-One: 1\r\n" in response(headers=headers).whole(b"")
+    headers.append(("X-Two", "2"))
+    assert b"X-Two: 2\r\n" in response(headers=headers).whole(b"")
+
+
+def test_headers_in_pairs_that_can_be_changed_are_read_again() -> None:
+    """PEP 3333 wants tuples; applications get away with lists."""
+    headers: list[Any] = [["X-One", "1"]]
+    assert b"X-One: 1\r\n" in response(headers=headers).whole(b"")
+    headers[0][1] = "2"
+    assert b"X-One: 2\r\n" in response(headers=headers).whole(b"")
+
+
+def test_a_request_id_is_sent_unless_the_application_sends_one() -> None:
+    assert b"X-Request-Id: our-1\r\n" in response(request_id="our-1").whole(b"")
+    for name in ("X-Request-Id", "x-request-ID"):
+        sent = response(headers=[(name, "its-2")], request_id="our-1").whole(b"")
+        assert sent.lower().count(b"x-request-id") == 1
+        assert b"its-2" in sent

@@ -18,6 +18,9 @@ from coachman.protocol.control_socket import RESTART, RESTARTED, RestartsResult
 def restart(wait: bool, **target: Any) -> None:
     """Restart applications without losing a request: new workers with new code replace the old, one by one.
 
+    With --wait: where somebody asks for another restart meanwhile, that one takes the place of this one,
+    and is waited for.
+
     Exit status 0: it has begun, or with --wait the new generation serves; 1: it failed, and the workers of
     before serve on; 3: no supervisor; 4: several; 5: no answer.
     """
@@ -32,6 +35,7 @@ def restart(wait: bool, **target: Any) -> None:
     for name, restart in result.restarts.items():
         took = "" if restart.took is None else f" after {restart.took:.2f} s"
         reason = f": {restart.reason}" if restart.reason else ""
-        print(f"{name}: generation {restart.generation}, {restart.outcome}{took}{reason}")
+        instead = f" (in place of {restart.instead_of}, which it superseded)" if restart.instead_of else ""
+        print(f"{name}: generation {restart.generation}{instead}, {restart.outcome}{took}{reason}")
     if wait and not result.all_done:
         sys.exit(1)

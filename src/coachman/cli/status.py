@@ -12,6 +12,7 @@ import msgspec
 from coachman.cli.status_view import Snapshot, is_well
 from coachman.cli.supervisors import Supervisor, chosen_supervisor
 from coachman.cli.target import target_from, with_target
+from coachman.config.nearest import nearest
 from coachman.errors import CoachmanError
 from coachman.protocol.status import SupervisorStatus
 
@@ -62,6 +63,7 @@ def _snapshot(supervisor: Supervisor, application: str) -> Snapshot:
 def _of_application(status: SupervisorStatus, name: str) -> SupervisorStatus:
     chosen = tuple(one for one in status.applications if name in ("", one.name))
     if not chosen:
-        names = ", ".join(one.name for one in status.applications)
-        raise CoachmanError(f"there is no application {name!r}; there are {names}")
+        names = [one.name for one in status.applications]
+        known = ", ".join(names)
+        raise CoachmanError(f"there is no application {name!r}; there are {known}{nearest(name, names)}")
     return msgspec.structs.replace(status, applications=chosen)

@@ -10,11 +10,33 @@ from coachman.cli.amounts import memory, rate, span
 from coachman.protocol.status import ApplicationStatus, RestartStatus, SupervisorStatus, WorkerStatus
 
 COLUMNS: Final = (
-    *("pid", "gen", "state", "age", "requests", "req/s", "in flight", "waiting", "conns", "memory", "CPU"),
+    *(
+        "no.",
+        "pid",
+        "gen",
+        "state",
+        "age",
+        "requests",
+        "req/s",
+        "in flight",
+        "waiting",
+        "conns",
+        "memory",
+        "CPU",
+    ),
     "request",
 )
 LEFT: Final = frozenset({"state", "request"})
 """Columns of words; the others are of numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One worker."""
+
+    cells: tuple[str, ...]
+    at_rest: bool
+    """Whether it is ready and has nothing in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +46,8 @@ class ApplicationView:
     title: str
     facts: tuple[str, ...]
     problem: str
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[Row, ...]
+    """By the number of the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +83,13 @@ def views(snapshot: Snapshot, before: Snapshot | None, now: float) -> Iterator[A
             title=application.name,
             facts=tuple(_facts(application, now)),
             problem=application.problem,
-            rows=tuple(_row(worker, earlier.get(worker.pid), elapsed) for worker in application.workers),
+            rows=tuple(
+                Row(
+                    _cells(worker, earlier.get(worker.pid), elapsed),
+                    at_rest=worker.state == "ready" and not (worker.in_flight or worker.waiting),
+                )
+                for worker in sorted(application.workers, key=lambda worker: worker.slot)
+            ),
         )
 
 
@@ -77,13 +106,14 @@ def _facts(application: ApplicationStatus, now: float) -> Iterator[str]:
     if application.preloaders:
         yield "preloader " + ", ".join(f"{pid}" for pid in application.preloaders.values())
     if application.last_restart is not None:
-        yield _restart(application.last_restart, now)
+        yield _restart(application.last_restart, now, problem=application.problem)
 
 
-def _restart(restart: RestartStatus, now: float) -> str:
+def _restart(restart: RestartStatus, now: float, *, problem: str) -> str:
     ago = span(max(0.0, now - restart.asked_at))
     took = "" if restart.took is None else f" in {restart.took:.2f} s"
-    reason = f": {restart.reason}" if restart.reason else ""
+    # What is wrong has a line of its own.
+    reason = f": {restart.reason}" if restart.reason and restart.reason not in problem else ""
     return f"last restart {ago} ago by {restart.cause}: {restart.outcome}{took}{reason}"
 
 
@@ -91,7 +121,7 @@ def _workers(status: SupervisorStatus) -> dict[int, WorkerStatus]:
     return {worker.pid: worker for application in status.applications for worker in application.workers}
 
 
-def _row(worker: WorkerStatus, before: WorkerStatus | None, elapsed: float) -> tuple[str, ...]:
+def _cells(worker: WorkerStatus, before: WorkerStatus | None, elapsed: float) -> tuple[str, ...]:
     requests: float = worker.requests
     cpu = worker.cpu_seconds
     seconds = worker.age
@@ -102,6 +132,7 @@ def _row(worker: WorkerStatus, before: WorkerStatus | None, elapsed: float) -> t
     known = seconds > 0
     oldest = "" if worker.oldest_request is None else f"{span(worker.oldest_request)} "
     return (
+        str(worker.slot),
         str(worker.pid),
         str(worker.generation),
         worker.state,

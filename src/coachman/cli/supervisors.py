@@ -162,7 +162,7 @@ def chosen_supervisor(target: Target) -> Iterator[Supervisor]:
         try:
             if len(chosen) > 1 and target.app:
                 chosen = [one for one in chosen if _has(one, target.app)]
-            supervisor = _only(chosen, target)
+            supervisor = _only(chosen, target, found)
         except BaseException:
             _close(found)
             raise
@@ -200,7 +200,7 @@ def _has(supervisor: Supervisor, application: str) -> bool:
     return False
 
 
-def _only(chosen: list[Supervisor], target: Target) -> Supervisor:
+def _only(chosen: list[Supervisor], target: Target, running: list[Supervisor]) -> Supervisor:
     meant = "".join(
         f" {text}"
         for text, given in (
@@ -209,12 +209,18 @@ def _only(chosen: list[Supervisor], target: Target) -> Supervisor:
         )
         if given
     )
+    if not chosen and running:
+        raise NoSupervisor(f"no supervisor{meant} is running for this user, but {_names(running)}")
     if not chosen:
         raise NoSupervisor(f"no supervisor{meant} is running for this user; `coachman serve` starts one")
     if len(chosen) > 1:
-        names = ", ".join(f"{one.name.pid} ({one.name.applications})" for one in chosen)
+        names = _names(chosen)
         raise SeveralSupervisors(f"several supervisors{meant} are running: {names}; choose by --pid or --app")
     return chosen[0]
+
+
+def _names(supervisors: list[Supervisor]) -> str:
+    return ", ".join(f"{one.name.pid} ({one.name.applications})" for one in supervisors)
 
 
 def _close(supervisors: Iterator[Supervisor] | list[Supervisor]) -> None:

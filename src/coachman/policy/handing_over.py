@@ -20,6 +20,20 @@ MOVING_SHARE: Final = 0.05
 """How much of the time that an event loop is late may be spent on moving connections."""
 
 
+HOPE_SHARE: Final = 0.5
+"""For this part of a drain, a full queue is expected to have room for everybody before the end."""
+
+
+def hopes_until(now: float, deadline: float) -> float:
+    """Return when connections that found the queue full have to be told that they will end.
+
+    A worker drains from `now` until `deadline`, both in monotonic seconds. Until the moment returned they are
+    kept alive: a full queue mostly means that the next worker is being started, so who is told to go would
+    wait for that, and who stays is served. After it, answers to the requests that still come are the last.
+    """
+    return now + HOPE_SHARE * (deadline - now)
+
+
 def worth_handing_over(*, average_call: float, idle_siblings: int) -> bool:
     """Return whether connections that have waited long enough go into the queue.
 

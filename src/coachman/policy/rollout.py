@@ -6,7 +6,7 @@ upon every event, and what it answers depends on nothing but what is there at th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import TypeAlias
@@ -16,7 +16,7 @@ from coachman.policy.lifecycle import State
 
 @dataclass(frozen=True, slots=True)
 class WorkerView:
-    """A worker, from the decision to start it until it is reaped."""
+    """A worker, from the decision to start it until it is known how it has ended."""
 
     slot: int
     generation: int
@@ -77,31 +77,31 @@ def next_steps(pool: PoolView) -> list[Step]:
     There are never more than `wanted` + `surge` workers, whatever their state, once those that a smaller
     `wanted` has made too many are gone. A worker that serves is drained only while `wanted` others do.
     """
-    living = [worker for worker in pool.workers if worker.state is not State.GONE]
+    # One that is gone keeps its slot until it is known how it has ended: that decides whether the slot rests.
     called_off: list[Step] = [
         CallOff(worker.slot)
-        for worker in living
+        for worker in pool.workers
         if worker.state is State.SPAWNING and worker.generation not in (pool.serving, pool.coming)
     ]
-    expired = _to_replace(living, pool.serving)
-    return called_off + _starts(pool, living, expired) + _drains(pool, living, expired)
+    expired = _to_replace(pool)
+    return called_off + _starts(pool, expired) + _drains(pool, expired)
 
 
-def _starts(pool: PoolView, living: Sequence[WorkerView], expired: WorkerView | None) -> list[Step]:
-    spawning = sum(worker.state is State.SPAWNING for worker in living)
-    room = min(pool.wanted + pool.surge - len(living), pool.starts_at_once - spawning)
-    free = _free_slots(living, pool.resting)
+def _starts(pool: PoolView, expired: WorkerView | None) -> list[Step]:
+    spawning = sum(worker.state is State.SPAWNING for worker in pool.workers)
+    room = min(pool.wanted + pool.surge - len(pool.workers), pool.starts_at_once - spawning)
+    free = _free_slots(pool)
     steps: list[Step] = []
     # The first of a generation goes alone: what is broken is reported once, and what an application does on
     # its first start (a migration, say) is done before others come.
-    tried = pool.coming is None or any(worker.generation == pool.coming for worker in living)
+    tried = pool.coming is None or any(worker.generation == pool.coming for worker in pool.workers)
     if pool.coming is not None and not tried and not pool.coming_waits and room > 0:
         steps.append(Start(next(free), pool.coming))
         room -= 1
     if pool.serving is not None:
         fresh = [
             worker
-            for worker in living
+            for worker in pool.workers
             if worker.generation == pool.serving
             and worker.state is not State.DRAINING
             and worker is not expired
@@ -111,8 +111,8 @@ def _starts(pool: PoolView, living: Sequence[WorkerView], expired: WorkerView | 
     return steps
 
 
-def _drains(pool: PoolView, living: Sequence[WorkerView], expired: WorkerView | None) -> list[Step]:
-    ready = [worker for worker in living if worker.state is State.READY]
+def _drains(pool: PoolView, expired: WorkerView | None) -> list[Step]:
+    ready = [worker for worker in pool.workers if worker.state is State.READY]
     stale = sorted(
         (worker for worker in ready if worker.generation != pool.serving),
         key=lambda worker: (worker.generation, worker.slot),
@@ -127,14 +127,14 @@ def _drains(pool: PoolView, living: Sequence[WorkerView], expired: WorkerView | 
     return [Drain(worker.slot) for worker in order[: max(0, len(ready) - pool.wanted)]]
 
 
-def _to_replace(living: Sequence[WorkerView], serving: int | None) -> WorkerView | None:
+def _to_replace(pool: PoolView) -> WorkerView | None:
     """Return the one worker of those that have reached a limit whose turn it is."""
-    expired = [worker for worker in living if worker.expired and worker.generation == serving]
+    expired = [worker for worker in pool.workers if worker.expired and worker.generation == pool.serving]
     if any(worker.state is State.DRAINING for worker in expired):
         return None
     return min((w for w in expired if w.state is State.READY), key=lambda w: w.slot, default=None)
 
 
-def _free_slots(living: Sequence[WorkerView], resting: Sequence[int]) -> Iterator[int]:
-    taken = {worker.slot for worker in living}.union(resting)
+def _free_slots(pool: PoolView) -> Iterator[int]:
+    taken = {worker.slot for worker in pool.workers}.union(pool.resting)
     return (slot for slot in count(1) if slot not in taken)

@@ -41,12 +41,12 @@ class SlowCalls:
         self._suspects: deque[int] = deque(maxlen=SLOW_CALLS)
         self._proven: deque[int] = deque(maxlen=SLOW_CALLS)
 
-    def note(self, number: int, seconds: float, used: Usage | None) -> Verdict:
-        """Judge the call with this number, which took so long; `used` by it: None where nobody watched."""
+    def note(self, number: int, used: Usage | None) -> Verdict:
+        """Judge a slow call, by its number, and by what it has `used`: None where nobody watched."""
         if used is None:
             return Verdict.WATCH if _too_many(self._suspects, number) else Verdict.NOTHING
-        # Otherwise it was ready to run all the time, and others did.
-        its_own_doing = used.waits > 0 or used.seconds > seconds / 2
+        # Otherwise it was ready to run all the time, and others did: what it has used would not be too long.
+        its_own_doing = used.waits > 0 or used.seconds > SLOW_SECONDS
         if its_own_doing and _too_many(self._proven, number):
             return Verdict.MOVE_OFF
         return Verdict.NOTHING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
@@ -30,16 +30,22 @@ class Access(NamedTuple):
     """Bytes of the answer's body that were given to the kernel."""
     duration_ns: int
     """From the call of the application to the end of its answer."""
+    ended_ns: int
+    """When that was, in monotonic nanoseconds."""
     referer: str
     user_agent: str
     request_id: str
 
 
-Formatter: TypeAlias = Callable[[Access, float], bytes]
-"""Formats what ended at a time, in seconds since the epoch."""
+Formatter: TypeAlias = Callable[[Sequence[Access], int], bytes]
+"""Formats requests, a line for each; with what monotonic nanoseconds lack to those since the epoch.
+
+May be used by one thread at a time.
+"""
 
 # Everything that may stand between quotes in a line, and between spaces: printable ASCII but `"` and `\`.
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
+_UNSAFE_BYTES: Final = bytes(byte for byte in range(256) if _UNSAFE.match(chr(byte)))
 
 
 class CommonFormatter:
@@ -52,26 +58,44 @@ class CommonFormatter:
     def __init__(self, pid: int, *, combined: bool) -> None:
         self._pid = pid
         self._combined = combined
-        self._time = (-1, "")
+        self._own = 7 if combined else 3
+        """Bytes in a line that clients may not write: its quotes and its end."""
+        self._second, self._moment = -1, ""
 
-    def __call__(self, access: Access, now: float) -> bytes:
-        """Format one request."""
-        second = int(now)
-        known, moment = self._time
-        if second != known:
-            moment = _in_log(second)
-            self._time = (second, moment)  # in one step: other threads see the old pair or this one
-        peer, method, target, protocol, status, size, duration_ns, referer, agent, request_id = access
-        request = f"{method} {target} {protocol}" if method else "-"
-        # One look at all that the client has a say in.
-        if _UNSAFE.search(f"{peer}{request}{referer}{agent}{request_id}") is not None:
-            peer, request, request_id = escaped(peer), escaped(request), escaped(request_id)
-            referer, agent = escaped(referer), escaped(agent)
-        named = f' "{referer or "-"}" "{agent or "-"}"' if self._combined else ""
-        return (
-            f'{peer or "-"} - - {moment} "{request}" {status or "-"} {size or "-"}{named} '
-            f"{duration_ns // 1000 / 1e6:.6f} {self._pid} {request_id or '-'}\n"
-        ).encode()
+    def __call__(self, accesses: Sequence[Access], epoch_ns: int) -> bytes:
+        """Format requests, in their order."""
+        text = self._lines(accesses, epoch_ns)
+        # One look at all that clients have a say in: whatever is unsafe is more than there has to be.
+        if len(text) - len(text.translate(None, _UNSAFE_BYTES)) != self._own * len(accesses):
+            return self._lines([_escaped(access) for access in accesses], epoch_ns)
+        return text
+
+    def _lines(self, accesses: Sequence[Access], epoch_ns: int) -> bytes:
+        lines = []
+        pid, named = self._pid, ""
+        for (
+            peer,
+            method,
+            target,
+            protocol,
+            status,
+            size,
+            duration,
+            ended,
+            referer,
+            agent,
+            request_id,
+        ) in accesses:
+            if (second := (ended + epoch_ns) // 1_000_000_000) != self._second:
+                self._second, self._moment = second, _in_log(second)
+            request = f"{method} {target} {protocol}" if method else "-"
+            if self._combined:
+                named = f' "{referer or "-"}" "{agent or "-"}"'
+            lines.append(
+                f'{peer or "-"} - - {self._moment} "{request}" {status or "-"} {size or "-"}{named} '
+                f"{duration // 1000 / 1e6:.6f} {pid} {request_id or '-'}\n"
+            )
+        return "".join(lines).encode()
 
 
 class _Object(msgspec.Struct):
@@ -98,8 +122,12 @@ class JsonFormatter:
         self._pid = pid
         self._encode = msgspec.json.Encoder().encode
 
-    def __call__(self, access: Access, now: float) -> bytes:
-        """Format one request."""
+    def __call__(self, accesses: Sequence[Access], epoch_ns: int) -> bytes:
+        """Format requests, in their order."""
+        return b"".join([self._line(access, epoch_ns) for access in accesses])
+
+    def _line(self, access: Access, epoch_ns: int) -> bytes:
+        now = (access.ended_ns + epoch_ns) / 1e9
         return (
             self._encode(
                 _Object(
@@ -132,6 +160,17 @@ FORMATTERS: Final[Mapping[str, Callable[[int], Formatter]]] = {
 def escaped(text: str) -> str:
     """Return `text` as it may stand in a line, whoever wrote it."""
     return _UNSAFE.sub(_escape, text)
+
+
+def _escaped(access: Access) -> Access:
+    return access._replace(
+        peer=escaped(access.peer),
+        method=escaped(access.method),
+        target=escaped(access.target),
+        referer=escaped(access.referer),
+        user_agent=escaped(access.user_agent),
+        request_id=escaped(access.request_id),
+    )
 
 
 def _escape(match: re.Match[str]) -> str:

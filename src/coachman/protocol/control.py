@@ -4,6 +4,8 @@ Every process that runs the application:
 
 ============  ===============================  ====================================================
 → supervisor  ``stdout`` + descriptor          the read end of the pipe that the application prints to
+→ supervisor  ``tether`` + descriptor          the upper end of a lifeline: the process is killed when it
+                                               hangs up, which is when the supervisor is gone
 → supervisor  ``access`` + descriptor          the read end of the pipe that the access log comes in
 → supervisor  ``step NAME AT``                 this step of the start begins, at that monotonic time
 → supervisor  ``raised AT``                    the application's code has failed, at that monotonic time
@@ -54,6 +56,7 @@ HANDOFF: Final = "handoff"
 LISTEN: Final = "listen"
 DRAIN: Final = "drain"
 STDOUT: Final = "stdout"
+TETHER: Final = "tether"
 STEP: Final = "step"
 RAISED: Final = "raised"
 STACKS: Final = "stacks"

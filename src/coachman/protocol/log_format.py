@@ -1,7 +1,8 @@
 """How the log looks: blocks of whole lines in, bytes of the log out.
 
 A block is one or more lines, each ending in a newline. Where a format can do without a look at each line it
-does: one `bytes.replace` puts a prefix before every line of a block at the speed of memory.
+does: one `bytes.replace` puts a prefix before every line of a block at the speed of memory. Nothing is copied
+only to be in one piece: whoever writes can write pieces.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol, TypeAlias
 
 import msgspec
+
+from coachman.protocol.lines import count_lines
 
 STREAMS: Final = ("stdout", "stderr", "access", "stacks")
 """Where the lines of a process come from: its pipes, its requests, and what it was asked about itself."""
@@ -50,6 +53,17 @@ class Source:
         object.__setattr__(self, "attributions", attributions)
 
 
+Piece: TypeAlias = bytes | memoryview
+
+
+class Formatted(NamedTuple):
+    """A block as the log has it."""
+
+    pieces: tuple[Piece, ...]
+    """To be written one behind the other."""
+    lines: int
+
+
 class Format(Protocol):
     """One of the formats. It is made for the supervisor whose notes it formats."""
 
@@ -59,7 +73,7 @@ class Format(Protocol):
     def __init__(self, supervisor: int) -> None:
         """`supervisor` is a pid."""
 
-    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> bytes:
+    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> Formatted:
         """Format whole lines that were read at `time_ns`, nanoseconds since the epoch."""
 
     def note(self, text: str, time_ns: int) -> bytes:
@@ -74,13 +88,17 @@ class TextFormat:
     def __init__(self, supervisor: int) -> None:
         self._prefix = f"Supervisor {supervisor}: ".encode()
 
-    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> bytes:
+    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> Formatted:
         """Put the prefix before each line."""
-        return _with_prefix(attribution.text, block)
+        prefix = attribution.text
+        prefixed = block.replace(b"\n", b"\n" + prefix)
+        # The first line has its prefix from here, and what was put behind the last newline is left out.
+        whole = memoryview(prefixed)[: -len(prefix)]
+        return Formatted((prefix, whole), (len(prefixed) - len(block)) // len(prefix))
 
     def note(self, text: str, time_ns: int) -> bytes:
         """Put the prefix before each line."""
-        return _with_prefix(self._prefix, encode_note(text) + b"\n")
+        return self._prefix + encode_note(text).replace(b"\n", b"\n" + self._prefix) + b"\n"
 
 
 class JsonFormat:
@@ -95,15 +113,17 @@ class JsonFormat:
     def __init__(self, supervisor: int) -> None:
         self._members = _members(supervisor, None, None, "supervisor")
 
-    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> bytes:
+    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> Formatted:
         """Make one object of each line."""
         head = _time(time_ns) + attribution.json
         if block.startswith(b"{") or b"\n{" in block:
-            messages = b"\n".join([_message(line) for line in block[:-1].split(b"\n")])
+            encoded = [_message(line) for line in block[:-1].split(b"\n")]
+            messages, count = b"\n".join(encoded), len(encoded)
         else:
+            texts = _text(block[:-1]).split("\n")
             # The encoder escapes newlines in strings, so those that are left stand between two messages.
-            messages = _encoder.encode_lines(_text(block[:-1]).split("\n"))[:-1]
-        return b"".join((head, messages.replace(b"\n", b"}\n" + head), b"}\n"))
+            messages, count = _encoder.encode_lines(texts)[:-1], len(texts)
+        return Formatted((head, messages.replace(b"\n", b"}\n" + head), b"}\n"), count)
 
     def note(self, text: str, time_ns: int) -> bytes:
         """Make one object of the note, however many lines it has."""
@@ -118,9 +138,9 @@ class RawFormat:
     def __init__(self, supervisor: int) -> None:
         pass
 
-    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> bytes:
+    def lines(self, attribution: Attribution, block: bytes, time_ns: int) -> Formatted:
         """Leave the lines as they are."""
-        return block
+        return Formatted((block,), count_lines(block))
 
     def note(self, text: str, time_ns: int) -> bytes:
         """Return nothing: whoever reads a raw log takes every line for an application's."""
@@ -137,10 +157,6 @@ def encode_note(text: str) -> bytes:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:  # a surrogate that stands for no byte
         return text.encode("utf-8", "backslashreplace")
-
-
-def _with_prefix(prefix: bytes, block: bytes) -> bytes:
-    return b"".join((prefix, block[:-1].replace(b"\n", b"\n" + prefix), b"\n"))
 
 
 def _members(pid: int, application: str | None, generation: int | None, stream: str) -> bytes:

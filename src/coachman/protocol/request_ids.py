@@ -12,6 +12,11 @@ HEADER: Final = "X-Request-Id"
 _SOUND: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 
 
+def named(request_line: str, request_id: str) -> str:
+    """Return what a request is called for people, with its id where it has one."""
+    return f"{request_line} (request id {request_id})" if request_id else request_line
+
+
 class RequestIds:
     """Gives each request of a process an id. May be used by several threads at the same time."""
 

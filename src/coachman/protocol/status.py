@@ -45,6 +45,8 @@ class RestartStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     """Why it failed."""
     took: float | None = None
+    instead_of: int | None = None
+    """The generation that was waited for, where this later one has superseded it."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):

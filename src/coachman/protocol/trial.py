@@ -16,5 +16,7 @@ class Ends(NamedTuple):
     """What the application prints to."""
     control: int
     """The control channel: a pipe here, because the process has only to tell."""
+    tether: int
+    """The lower end of a lifeline of whoever asked for the trial."""
     stacks: int
     """The file that the stacks of its threads go to."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from coachman.config.nearest import nearest
 from coachman.errors import ConfigurationError
-from coachman.protocol.status import SupervisorStatus
+from coachman.protocol.status import RestartStatus, SupervisorStatus
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.log.log import Log
@@ -47,6 +47,12 @@ class Operations:
         chosen = self.chosen(name)
         self._refuse_while_stopping("restart")
         return {application.name: application.begin_restart(cause) for application in chosen}
+
+    async def restart(self, name: str, cause: str) -> dict[str, RestartStatus]:
+        """Do as `begin_restart` does; return what has come of it, or of later ones that superseded it."""
+        begun = self.begin_restart(name, cause)
+        outcomes = (application.outcome(begun[application.name]) for application in self.chosen(name))
+        return dict(zip(begun, await asyncio.gather(*outcomes), strict=True))
 
     def scale(self, name: str, change: str) -> dict[str, str]:
         """Change how many workers there are to be; return how many, by application.

@@ -3,6 +3,8 @@
 It has two lanes, the second for those that are taken before the others. Each is a `SOCK_SEQPACKET` pair that
 many processes have inherited. A message carries one descriptor and a few bytes; the kernel gives each message
 to one reader. It keeps what it carries open for as long as anybody has both ends.
+
+The other direction of a lane carries calls: who begins to take says so to those that wait for somebody.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ _DESCRIPTOR_SIZE: Final = array.array("i").itemsize
 _ROOM: Final = socket.CMSG_SPACE(_DESCRIPTOR_SIZE)
 
 # ETOOMANYREFS: a user may have as many descriptors on their way as RLIMIT_NOFILE says (unix(7)).
+_NOTHING: Final = b"\0"
+"""A message without a descriptor, which is passed over: it only wakes."""
+
 _FULL: Final = {errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS}
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE}
 
@@ -98,6 +103,18 @@ class HandoffQueue:
             self._overtaking_since = now
         return taken
 
+    def wake(self) -> None:
+        """Wake one of those that wait for something to take, without changing what is there."""
+        self._main.wake()
+
+    def call_out(self) -> None:
+        """Make `put_fd` readable, for those that wait for somebody who takes."""
+        self._main.call_out()
+
+    def forget_calls(self) -> None:
+        """Make `put_fd` readable again by the next call only."""
+        self._main.forget_calls()
+
     def close(self) -> None:
         """Close all ends in this process; the last process to do so closes what is in the queue."""
         self._main.close()
@@ -139,33 +156,61 @@ class _Lane:
             raise
         return True
 
+    def wake(self) -> None:
+        """Do as `HandoffQueue.wake`."""
+        _poke(self.put_end)
+
     def take(self, max_size: int) -> tuple[socket.socket, bytes] | None:
         """Do as `HandoffQueue.take`."""
-        try:
-            self.take_end.recv(1, socket.MSG_PEEK)  # mostly there is nothing, and that is to cost little
-        except BlockingIOError:
-            return None
-        # Where there is no number for it, the kernel drops the descriptor with its message: a look before.
-        try:
-            os.close(os.dup(self.take_end.fileno()))
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                raise NoDescriptorLeft(error.errno, os.strerror(error.errno)) from None
-            raise
-        try:
-            message, ancillary, _flags, _ = self.take_end.recvmsg(max_size, _ROOM, socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
-            return None
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _DESCRIPTOR_SIZE:
-                (fd,) = array.array("i", data[:_DESCRIPTOR_SIZE])
-                return socket.socket(fileno=fd), message
-        if not message:
-            return None  # the end of the stream: nobody can put anything there any more
+        while True:
+            try:
+                self.take_end.recv(1, socket.MSG_PEEK)  # mostly there is nothing, which is to cost little
+            except BlockingIOError:
+                return None
+            # Where there is no number for it, the kernel drops the descriptor with its message: so look.
+            try:
+                os.close(os.dup(self.take_end.fileno()))
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    raise NoDescriptorLeft(error.errno, os.strerror(error.errno)) from None
+                raise
+            try:
+                message, ancillary, _flags, _ = self.take_end.recvmsg(
+                    max_size, _ROOM, socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                return None
+            for level, kind, data in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _DESCRIPTOR_SIZE:
+                    (fd,) = array.array("i", data[:_DESCRIPTOR_SIZE])
+                    return socket.socket(fileno=fd), message
+            if not message:
+                return None  # the end of the stream: nobody can put anything there any more
+            if message != _NOTHING:
+                break
         # Another thread of the application has taken the last number in between.
         raise NoDescriptorLeft(errno.EMFILE, os.strerror(errno.EMFILE) + "; a connection was lost by it")
+
+    def call_out(self) -> None:
+        """Do as `HandoffQueue.call_out`."""
+        _poke(self.take_end)
+
+    def forget_calls(self) -> None:
+        """Do as `HandoffQueue.forget_calls`."""
+        with suppress(BlockingIOError):
+            while self.put_end.recv(1):
+                pass
 
     def close(self) -> None:
         """Close both ends in this process."""
         self.put_end.close()
         self.take_end.close()
+
+
+def _poke(end: socket.socket) -> None:
+    """Make the other end readable; where there is no room for a message, it is."""
+    try:
+        end.send(_NOTHING, socket.MSG_NOSIGNAL)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise

@@ -22,6 +22,7 @@ from coachman.unix.channel import MessageChannel
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import load_application, load_functions
+from coachman.worker.collecting import seldom_collecting
 from coachman.worker.complaints import complain
 from coachman.worker.engines import EngineMaker, engine_maker
 from coachman.worker.inspector import Inspector
@@ -117,7 +118,11 @@ def enter(wrapper: Wrapper, guard: OrphanGuard, control_fd: int | None) -> Stage
     os.close(read_end)
     stacks = StackWriter()
     hand_over(stacks.fd, control_socket, control.STACKS, str(SIGNAL))
-    guard.watch(wrapper.stdin)
+    upper_end = guard.watch()
+    try:
+        hand_over(upper_end, control_socket, control.TETHER)
+    finally:
+        os.close(upper_end)  # whatever this process starts must not keep it
     return Stage(wrapper, request, control_socket, Reporter(control_fd), stacks, guard)
 
 
@@ -125,7 +130,7 @@ def load(request: Mapping[str, str], reporter: Reporter) -> Loaded:
     """Load the application, once this process is what it has to be."""
     check_account(request)
     set_limits(request)
-    with Origins() as origins:
+    with Origins() as origins, seldom_collecting():
         application = load_application(
             root=request["app_root"],
             file=request.get("startup_file"),

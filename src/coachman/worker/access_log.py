@@ -15,6 +15,9 @@ from coachman.worker.complaints import complain
 LIMIT: Final = 1024 * 1024
 """Bytes of lines that wait for a slow log; what comes then is dropped, and counted."""
 
+TOGETHER: Final = 64
+"""Requests that are kept as they are at most: to format many at once takes less time than one by one."""
+
 CLOSING_SECONDS: Final = 1.0
 """How long the last lines may take to be taken when the worker ends."""
 
@@ -32,35 +35,37 @@ class AccessLog:
         self.on_stuck: Callable[[], None] | None = None
         """What is called when the pipe is full: it has `flush` called once `fd` is writable again."""
         self._formatter = formatter
+        self._requests: list[Access] = []
+        """Those whose lines are not made yet. Any thread appends, and who has the lock takes out."""
         self._lock = threading.Lock()
         self._lines: list[bytes] = []
         self._rest = memoryview(b"")
         """What of the lines before these the pipe has not taken."""
         self._size = 0
-        """Bytes of `_lines`."""
+        """Bytes of `_lines`, each of which is one or several."""
         self._dropped = 0
 
     def add(self, access: Access) -> bool:
         """Take in a request; return whether it is the first since the last `flush`."""
-        line = self._formatter(access, time.time())
+        requests = self._requests
+        requests.append(access)
+        if len(requests) < TOGETHER:
+            return len(requests) == 1 and not self._lines
         with self._lock:
-            if self._size + len(self._rest) > LIMIT:
-                self._dropped += 1
-                return False
-            self._lines.append(line)
-            self._size += len(line)
-            return len(self._lines) == 1
+            self._format()
+        return False
 
     @property
     def waiting(self) -> bool:
         """Whether there is something to write."""
-        return bool(self._lines or self._rest)
+        return bool(self._requests or self._lines or self._rest)
 
     def flush(self) -> bool:
         """Write what the pipe takes; return whether nothing is left."""
         if not self.waiting:
             return True
         with self._lock:
+            self._format()
             stuck = bool(self._rest)
             done = self._write()
             dropped = 0
@@ -79,9 +84,30 @@ class AccessLog:
         poll.register(self.fd, select.POLLOUT)
         while not self.flush() and (left := deadline - time.monotonic()) > 0:
             poll.poll(left * 1000)
-        if lost := bytes(self._rest).count(b"\n") + len(self._lines) + self._dropped:
+        unwritten = b"".join([self._rest, *self._lines])
+        if lost := unwritten.count(b"\n") + self._dropped:
             complain(f"{lost} lines of the access log are lost: the log is written too slowly")
         os.close(self.fd)
+
+    def _format(self) -> None:
+        """Make the lines of the requests, and drop those for which there is no room."""
+        if not self._requests:
+            return
+        # Each in one step, as other threads go on appending.
+        taken = self._requests[:]
+        del self._requests[: len(taken)]
+        lines = self._formatter(taken, time.time_ns() - time.monotonic_ns())
+        room = LIMIT - self._size - len(self._rest)
+        if len(lines) <= room:
+            self._lines.append(lines)
+            self._size += len(lines)
+            return
+        for line in lines.splitlines(keepends=True):
+            if self._size + len(self._rest) > LIMIT:
+                self._dropped += 1
+            else:
+                self._lines.append(line)
+                self._size += len(line)
 
     def _write(self) -> bool:
         while self._rest or self._lines:

@@ -56,12 +56,14 @@ class Handoff:
 
     @property
     def put_fd(self) -> int:
-        """Writable while there is room in the queue."""
+        """Writable while there is room in the queue, readable once `is_alone` is no longer true."""
         return self._queue.put_fd
 
     def announce(self, takes: bool) -> None:
         """Tell the siblings whether this worker takes connections from the queue."""
         self._columns[self._slot * CELLS + TAKES] = int(takes)
+        if takes:
+            self._queue.call_out()  # after the mark, which is what they look at then
 
     def put(self, sock: socket.socket, passport: Passport, *, express: bool = False) -> bool:
         """Put a connection at the end, between two requests; return False where there is no room.
@@ -70,6 +72,10 @@ class Handoff:
         The caller closes `sock` afterwards, without shutdown(2). Bytes that were not read from it go along.
         """
         return self._queue.put(sock, encode_passport(passport), express=express)
+
+    def wake(self) -> None:
+        """Have a worker look into the queue that waits for something to come into it."""
+        self._queue.wake()
 
     def take(self) -> tuple[socket.socket, Passport] | None:
         """Take the connection whose turn it is; None where none waits. The socket is the caller's.
@@ -99,10 +105,13 @@ class Handoff:
         self._look()
         return self._idle_siblings
 
-    def look_for_idle_siblings(self) -> int:
-        """As `idle_siblings`, of this very moment."""
+    def is_alone(self) -> bool:
+        """Return whether no other worker takes connections; where so, `put_fd` tells when that changes."""
+        if self.siblings:
+            return False
+        self._queue.forget_calls()  # before the look: who comes after it is heard
         self._looked_at = float("-inf")
-        return self.idle_siblings
+        return self.siblings == 0
 
     def close(self) -> None:
         """Close both ends in this process."""

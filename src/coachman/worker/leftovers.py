@@ -102,7 +102,8 @@ def _event_loops() -> list[Leftover]:
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return []
-    loops = [thing for thing in gc.get_objects() if isinstance(thing, asyncio.AbstractEventLoop)]
+    # Not isinstance, which asks for __class__: upon that, a lazy object of the application does its work.
+    loops = [thing for thing in gc.get_objects() if issubclass(type(thing), asyncio.AbstractEventLoop)]
     return [
         Leftover("event loop", f"an event loop ({type(loop).__name__})")
         for loop in loops

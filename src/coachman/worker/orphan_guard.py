@@ -17,25 +17,33 @@ class OrphanGuard:
     """
 
     def __init__(self) -> None:
-        self._stdin = self._leader = -1
+        self._tether = self._leader = -1
 
-    def watch(self, stdin: int) -> None:
-        """Have the group killed as soon as the supervisor, the only writer of `stdin`, is gone.
+    def watch(self) -> int:
+        """Have the group killed as soon as whoever gets the descriptor that is returned is gone.
 
-        Right for whatever has no request in hand. `stdin` stays the caller's, and has to stay open.
+        That is for the supervisor, and nobody else may keep it; until then it is the caller's. Right for
+        whatever has no request in hand.
+
+        stdin would not do, though the supervisor alone writes to it: the kernel lets readers have what was
+        written before it sends the signal for it, which so may come when the request was read long ago.
         """
-        self._stdin, self._leader = stdin, os.getpid()
-        kill_group_at_hangup(stdin)
+        if self._tether >= 0:
+            os.close(self._tether)  # that of the preloader, in a worker that it has forked
+        self._tether, upper_end = os.pipe2(os.O_CLOEXEC)
+        self._leader = os.getpid()
+        kill_group_at_hangup(self._tether)
+        return upper_end
 
     def give_time(self, lifeline: int) -> None:
         """Have the group killed when `lifeline`, which is taken over, hangs up, and no earlier."""
         kill_group_at_hangup(lifeline)
-        ignore_hangup(self._stdin)
+        ignore_hangup(self._tether)
 
     @property
     def orphaned(self) -> bool:
         """Whether the supervisor is gone."""
-        return self._stdin >= 0 and hung_up(self._stdin)
+        return self._tether >= 0 and hung_up(self._tether)
 
     def end_group(self) -> None:
         """Do for the group what the supervisor would do upon this process's death, if it is gone.

@@ -59,7 +59,7 @@ def _try(ends: Ends) -> int:
         request = wrapper.negotiate()
     except SupervisorGone:
         return 1
-    kill_group_at_hangup(wrapper.stdin)  # whoever asked for the trial is gone
+    kill_group_at_hangup(ends.tether)  # whoever asked for the trial is gone
     os.dup2(ends.stdout, 1)
     os.close(ends.stdout)
     reporter = Reporter(ends.control)

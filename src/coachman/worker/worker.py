@@ -23,9 +23,6 @@ from coachman.worker.inspector import Inspector
 from coachman.worker.orphan_guard import OrphanGuard
 from coachman.worker.stacks import SIGNAL as STACKS_SIGNAL
 
-SELF_DRAIN_SECONDS = 30.0
-"""How long a worker that somebody sends SIGTERM may take to finish what it has in hand."""
-
 READ_SIZE = 64 * 1024
 
 
@@ -50,7 +47,8 @@ class Worker(AbstractServer):
     """Serves requests with `engine` until the supervisor has it drained, or is gone.
 
     `on_listening` is called with the address of the first listening socket, once connections are accepted.
-    Once the supervisor is gone, `guard` bounds its life, and it drains for `drain_timeout` seconds at most.
+    Upon SIGTERM it drains for `drain_timeout` seconds at most. So it does once the supervisor is gone, when
+    `guard` bounds its life as well.
     `output` are read ends of the pipes that this process prints to; nobody else reads them then.
     """
 
@@ -165,7 +163,7 @@ class Worker(AbstractServer):
 
         The supervisor puts another worker in this one's place, for which connections wait in the queue.
         """
-        self._engine.call_soon(lambda: self._drain(SELF_DRAIN_SECONDS, hand_over=True))
+        self._engine.call_soon(lambda: self._drain(self._drain_timeout, hand_over=True))
 
     def _drain(self, seconds: float, *, hand_over: bool) -> None:
         self._engine.drain(seconds, hand_over=hand_over)

@@ -36,6 +36,8 @@ BEGINNING: Final = 256
 
 _FOR_THE_SERVER = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, EXPECT}) | FORWARDED_FIELDS
 
+_VERSION_SIZE: Final = len(" HTTP/1.1\r\n")
+
 REMEMBERED: Final = 2048
 """Bytes of fields up to which they are remembered: an idle connection keeps them in memory."""
 
@@ -108,6 +110,8 @@ class RequestHead(NamedTuple):
 
     method: str
     target: str
+    line: bytes
+    """Both, as the peer sent them, with the space between."""
     fields: FieldBlock
     end: int
     """Where in the data the head ends."""
@@ -150,7 +154,10 @@ class HeadReader:
             if end - after > bounds.header_size:
                 raise _too_large(bounds)
             # As `RequestHead(...)` does it, without a function in between.
-            head = tuple.__new__(RequestHead, (method.decode("ascii"), target.decode("latin-1"), fields, end))
+            line_read = data[start : after - _VERSION_SIZE]
+            head = tuple.__new__(
+                RequestHead, (method.decode("ascii"), target.decode("latin-1"), line_read, fields, end)
+            )
             if target[0] != 0x2F or method == b"CONNECT":
                 check_target(head.method, head.target)
             return head

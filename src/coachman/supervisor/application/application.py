@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from math import ceil
 
+from msgspec.structs import replace
+
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
 from coachman.errors import ConfigurationError
@@ -27,6 +29,7 @@ from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
 from coachman.supervisor.process.spawner import Account
+from coachman.supervisor.process.workplace import Workplace
 from coachman.supervisor.undertaker.undertaker import Estate
 from coachman.unix.handoff import HandoffQueue
 from coachman.unix.identity import find_identity
@@ -85,21 +88,13 @@ class Application:
             slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
-            handoff = HandoffQueue.create()
-            on_failure.callback(handoff.close)
+            self._handoff = HandoffQueue.create()
+            on_failure.callback(self._handoff.close)
             self._lifeline = Lifeline()
             on_failure.callback(self._lifeline.close)
             account = Account(identity, settings.umask)
-            self.pool = Pool(
-                config,
-                account,
-                self.listeners,
-                self._scoreboard,
-                handoff,
-                self._lifeline,
-                log,
-                self._on_change,
-            )
+            workplace = Workplace(self.listeners, self._scoreboard, self._handoff, self._lifeline)
+            self.pool = Pool(config, account, workplace, log, self._on_change)
             self._standing = Standing(config, self.pool, self._scoreboard, self.listeners)
             self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
@@ -150,6 +145,17 @@ class Application:
         """Do as `restart` does, without waiting for what comes of it."""
         return self.pool.generations.begin(cause)
 
+    async def outcome(self, generation: Generation) -> RestartStatus:
+        """Wait for what comes of a restart that was begun; where a later one supersedes it, of that one.
+
+        What was there to be loaded when the first was asked for is there for the later one as well.
+        """
+        asked_for = generation.number
+        while (status := await asyncio.shield(generation.finished)).outcome == "superseded":
+            assert self.pool.generations.newest is not None
+            generation = self.pool.generations.newest
+        return status if generation.number == asked_for else replace(status, instead_of=asked_for)
+
     def scale(self, change: str) -> ProcessCount:
         """Change how many workers there are to be; return how many, from now on until the server ends.
 
@@ -186,6 +192,7 @@ class Application:
         self._demand_watch.stop()
         await self._limit_watch.stop()
         await self.pool.stop()
+        self._refusals.refuse_left(self._handoff)
         await self._refusals.stop()
 
     def kill(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
+from collections.abc import Callable
 
 from coachman.policy.death import Death
 from coachman.policy.lifecycle import State
@@ -11,7 +13,11 @@ from coachman.policy.limits import Excess
 from coachman.policy.rollout import WorkerView
 from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.generation import Generation
+from coachman.supervisor.failures.failure import StartFailed, StartFailure
+from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.worker_process import WorkerProcess
+from coachman.supervisor.process.workplace import Workplace
+from coachman.unix.identity import Identity
 from coachman.unix.processes import Ending
 
 
@@ -40,6 +46,46 @@ class Member:
         """Whether it may still accept connections."""
         process = self.process
         return process is not None and process.accepts and process.state in (State.READY, State.DRAINING)
+
+    async def start(
+        self,
+        workplace: Workplace,
+        identity: Identity | None,
+        log: Log,
+        *,
+        on_draining: Callable[[], None],
+        on_timed_out: Callable[[float, str], None],
+    ) -> None:
+        """Have its generation make a process, and see that through its start.
+
+        Raises `StartFailed` where that fails; no process is left then, nor where this is cancelled. The
+        callbacks are those of `WorkerProcess`.
+        """
+        source = self.generation.source
+        try:
+            spawned = await source.worker(self.slot)
+        except OSError as error:  # no descriptor for its pipes, say
+            raise StartFailed(StartFailure.not_executed(error)) from error
+        self.process = worker = WorkerProcess(
+            self.slot,
+            self.generation.number,
+            spawned,
+            source.config,
+            identity,
+            workplace,
+            log,
+            on_draining,
+        )
+        worker.on_timed_out = on_timed_out
+        try:
+            await worker.start(source.config.start_timeout)
+        except BaseException as error:
+            worker.kill()
+            await asyncio.shield(worker.ended())
+            if isinstance(error, OSError):  # there is none for what has to be sent to it
+                raise StartFailed(StartFailure.not_executed(error)) from error
+            raise
+        source.tell_interface(worker)
 
     @property
     def start_took(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from coachman.config.model import ApplicationConfig
@@ -23,12 +23,8 @@ from coachman.supervisor.durations import duration, soon
 from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.spawner import Account
-from coachman.supervisor.process.worker_process import WorkerProcess
-from coachman.unix.handoff import HandoffQueue
-from coachman.unix.lifeline import Lifeline
-from coachman.unix.listeners import Listener
+from coachman.supervisor.process.workplace import Workplace
 from coachman.unix.processes import Ending
-from coachman.unix.scoreboard import Scoreboard
 
 WORTH_WAITING_SECONDS = 1.0
 """How long connections are left to wait for the next start of a worker where there is none."""
@@ -47,10 +43,7 @@ class Pool:
         self,
         config: ApplicationConfig,
         account: Account,
-        listeners: Sequence[Listener],
-        scoreboard: Scoreboard,
-        handoff: HandoffQueue,
-        lifeline: Lifeline,
+        workplace: Workplace,
         log: Log,
         on_change: Callable[[], None],
     ) -> None:
@@ -61,10 +54,8 @@ class Pool:
         self.history = History()
         self._config = config
         self._identity = account.identity
-        self._listeners = listeners
-        self._scoreboard = scoreboard
-        self._handoff = handoff
-        self._lifeline = lifeline
+        self._workplace = workplace
+        self._scoreboard = workplace.scoreboard
         self._log = log
         self.generations = Generations(config, account, log, self.reconcile)
         self._members: dict[int, Member] = {}
@@ -89,6 +80,10 @@ class Pool:
                 self._call_off(member.slot)
             elif member.state is State.READY:
                 self._drain(member)
+            elif member.state is State.DRAINING:
+                # It may be leaving its connections to others, of which there will be none.
+                assert member.process is not None
+                self._background.run(member.process.drain(hand_over=False))
         while self._lives:
             await asyncio.wait(self._lives.values())
             await asyncio.sleep(0)  # a turn of the loop: what has ended is forgotten in a callback
@@ -183,10 +178,16 @@ class Pool:
 
     async def _live(self, member: Member) -> None:
         try:
-            await self._start(member)
+            await member.start(
+                self._workplace,
+                self._identity,
+                self._log,
+                on_draining=partial(self._note_draining, member),
+                on_timed_out=partial(self._note_timed_out, member),
+            )
             assert member.process is not None
             self._note_ready(member)
-            self.reconcile()
+            self._note_draining(member)
             self._note_end(member, await member.process.ended())
         except StartFailed as error:
             self._note_failed_start(member, error.failure)
@@ -197,36 +198,6 @@ class Pool:
         del self._members[member.slot], self._lives[member.slot]
         self.reconcile()
 
-    async def _start(self, member: Member) -> None:
-        """Have it started; raise `StartFailed` where that fails."""
-        try:
-            spawned = await member.generation.source.worker(member.slot)
-        except OSError as error:  # no descriptor for its pipes, say
-            raise StartFailed(StartFailure.not_executed(error)) from error
-        member.process = worker = WorkerProcess(
-            member.slot,
-            member.generation.number,
-            spawned,
-            member.generation.source.config,
-            self._identity,
-            self._listeners,
-            self._scoreboard,
-            self._handoff,
-            self._lifeline,
-            self._log,
-            self.reconcile,
-        )
-        worker.on_timed_out = partial(self._note_timed_out, member)
-        try:
-            await worker.start(self._config.start_timeout)
-        except BaseException as error:
-            worker.kill()
-            await asyncio.shield(worker.ended())
-            if isinstance(error, OSError):  # there is none for what has to be sent to it
-                raise StartFailed(StartFailure.not_executed(error)) from error
-            raise
-        member.generation.source.tell_interface(worker)
-
     def _note_ready(self, member: Member) -> None:
         assert member.process is not None
         took = member.start_took
@@ -236,6 +207,21 @@ class Pool:
         if self.generations.note_ready(member.generation):
             # Earlier failures say nothing about this code.
             self._rests.forget()
+
+    def _note_draining(self, member: Member) -> None:
+        """Look again, where a worker may have said that it accepts no more; replace it if nobody here asked.
+
+        It may have said so before it was known to be ready, or have ended since.
+        """
+        worker = member.process
+        assert worker is not None
+        if worker.ready_at is not None and not worker.accepts and not member.unwanted:
+            self._log.note(f"worker {member.slot} (pid {worker.pid}) got SIGTERM and drains; replacing it")
+            self.history.note_replacement("asked to end")
+            member.unwanted = "it had got SIGTERM"
+            if member.state is State.READY:
+                self._drain(member)
+        self.reconcile()
 
     def _note_failed_start(self, member: Member, failure: StartFailure) -> None:
         self.history.note_failed_start(failure)
@@ -267,10 +253,7 @@ class Pool:
         if member.unwanted:
             self._log.note(explain(death))
             return
-        self.history.note_replacement("asked to end" if worker.drained else "died")
-        again = ""
-        if not worker.drained:
-            failures = self._rests.failures(member.slot)
-            failures = failures_after_death(failures, served_for=death.served_for)
-            again = soon(self._rests.begin(member.slot, failures))
+        self.history.note_replacement("died")
+        failures = failures_after_death(self._rests.failures(member.slot), served_for=death.served_for)
+        again = soon(self._rests.begin(member.slot, failures))
         self._log.note(f"{explain(death)}; replacing it{again}")

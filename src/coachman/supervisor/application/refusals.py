@@ -8,8 +8,10 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from coachman.protocol.handoff import MAX_SIZE
 from coachman.protocol.refusal import head_is_complete
 from coachman.supervisor.application.background import Background
+from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
 from coachman.unix.listeners import Listener
 
 MOST_AT_ONCE = 100
@@ -56,6 +58,17 @@ class Refusals:
             while count > 0 and self._busy < MOST_AT_ONCE and self._accept(sock):
                 count -= 1
 
+    def refuse_left(self, queue: HandoffQueue) -> None:
+        """Empty the handoff queue, from which nobody takes any more: where nothing was asked, just close."""
+        with suppress(NoDescriptorLeft):  # then they are closed with the queue
+            while (taken := queue.take(MAX_SIZE)) is not None:
+                connection, _ = taken
+                connection.setblocking(False)
+                if _has_unread(connection):
+                    self._begin(connection)
+                else:
+                    connection.close()
+
     async def stop(self) -> None:
         """Accept no more, and finish those in hand: seconds at most."""
         self.refuse_all(False)
@@ -85,11 +98,14 @@ class Refusals:
                 self._watch()
             return False
         connection.setblocking(False)
+        self._begin(connection)
+        self._watch()
+        return True
+
+    def _begin(self, connection: socket.socket) -> None:
         self._busy += 1
         self._on_refused()
         self._tasks.run(self._answer(connection))
-        self._watch()
-        return True
 
     def _end_rest(self) -> None:
         self._resting = False
@@ -116,3 +132,11 @@ class Refusals:
         finally:
             self._busy -= 1
             self._watch()
+
+
+def _has_unread(connection: socket.socket) -> bool:
+    """Return whether something has been asked on it."""
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except OSError:
+        return False

@@ -82,10 +82,7 @@ class Requests:
         return RestartsResult({name: generation.restart for name, generation in begun.items()})
 
     async def _restarted(self, application: str) -> RestartsResult:
-        begun = self._operations.begin_restart(application, CAUSE.format("restart --wait"))
-        # Shielded: a client that goes away must not take the outcome from the others.
-        await asyncio.gather(*(asyncio.shield(generation.finished) for generation in begun.values()))
-        return RestartsResult({name: generation.restart for name, generation in begun.items()})
+        return RestartsResult(await self._operations.restart(application, CAUSE.format("restart --wait")))
 
     async def _scale(self, application: str, change: str) -> dict[str, str]:
         return self._operations.scale(application, change)

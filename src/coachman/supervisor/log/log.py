@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from coachman.config.model import LogFormat, LogLevel
-from coachman.protocol.log_format import FORMATS, Attribution, Source, TextFormat, encode_note
+from coachman.protocol.log_format import FORMATS, Attribution, Piece, Source, TextFormat, encode_note
 from coachman.protocol.unwritten import Unwritten
 from coachman.supervisor.log.gate import Gate
 from coachman.supervisor.log.log_file import LogFile, write_out
@@ -88,8 +88,8 @@ class Log:
 
     @property
     def lines(self) -> int:
-        """Lines that there have been, of applications and of the supervisor."""
-        return self._counted.lines
+        """Lines of applications and of the supervisor that have been written, or could not be."""
+        return self._counted.lines + self._refused.total
 
     @property
     def waiting(self) -> int:
@@ -135,11 +135,11 @@ class Log:
     def text(self, items: Iterable[_Item]) -> str:
         """Return recent items as the log has them; notes in any format."""
         notes = self._format if self._format.has_notes else TextFormat(os.getpid())
-        blocks = []
+        blocks: list[Piece] = []
         for item in items:
             match item:
                 case _Lines(attribution, block, time_ns):
-                    blocks.append(self._format.lines(attribution, block, time_ns))
+                    blocks += self._format.lines(attribution, block, time_ns).pieces
                 case _Note(text, time_ns):
                     blocks.append(notes.note(text, time_ns))
         return b"".join(blocks).decode(errors="backslashreplace")
@@ -157,9 +157,6 @@ class Log:
         self._errors.close(CLOSING_SECONDS)
 
     def _queue(self, item: _Item, block: bytes) -> None:
-        self._counted.lines += block.count(
-            b"\n"
-        )  # 20 ns a line; what the format adds or takes away is not counted
         if not self._say_what_was_refused():
             self._refused.keep(block, 0)
             return
@@ -181,13 +178,16 @@ class Log:
     # In the thread that writes the log.
 
     def _write_items(self, items: list[_Item]) -> None:
-        blocks: list[bytes] = []
+        blocks: list[Piece] = []
         for item in items:
             match item:
                 case _Lines(attribution, block, time_ns):
-                    blocks.append(self._format.lines(attribution, block, time_ns))
+                    formatted = self._format.lines(attribution, block, time_ns)
+                    blocks += formatted.pieces
+                    self._counted.lines += formatted.lines
                 case _Note(text, time_ns) if self._format.has_notes:
                     blocks.append(self._format.note(text, time_ns))
+                    self._counted.lines += text.count("\n") + 1
                 case _Note(text):
                     self._complain(text)
                 case _Reopen():

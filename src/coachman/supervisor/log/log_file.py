@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from coachman.errors import ConfigurationError
+from coachman.protocol.log_format import Piece
 from coachman.protocol.unwritten import Unwritten
 
 MISSING = "of the log could not be written and are missing"
@@ -47,8 +48,8 @@ class LogFile:
         """Lines of which nothing, or not all, could ever be written."""
         return self._unwritten.total
 
-    def write(self, blocks: Sequence[bytes]) -> None:
-        """Write blocks of whole lines, or count them among those that could not be written."""
+    def write(self, blocks: Sequence[Piece]) -> None:
+        """Write pieces that together are whole lines, or count them among those that could not be written."""
         if not blocks:
             return
         if not self._unwritten.nothing and not self._catch_up():
@@ -112,7 +113,7 @@ class LogFile:
             unwritten.keep(note, written)
         return written == len(note)
 
-    def _put(self, blocks: Sequence[bytes]) -> int:
+    def _put(self, blocks: Sequence[Piece]) -> int:
         """Write as much as possible; return how many bytes that was. Reports the first failure of a row."""
         written, error = write_out(self._fd, blocks)
         if error is not None and not self._failing:
@@ -124,12 +125,12 @@ class LogFile:
         return written
 
 
-def write_out(fd: int, blocks: Sequence[bytes]) -> tuple[int, OSError | None]:
+def write_out(fd: int, blocks: Sequence[Piece]) -> tuple[int, OSError | None]:
     """Write as much of the blocks as possible; return how many bytes that was, and what was in the way.
 
     Large blocks are not joined: the memory for that would come from the kernel, page by page, each time.
     """
-    rest: deque[bytes | memoryview] = deque(blocks)
+    rest = deque(blocks)
     if len(rest) > MOST_BLOCKS or sum(map(len, rest)) < len(rest) * LARGE_BLOCK:
         rest = deque([b"".join(rest)])
     written = 0

@@ -21,8 +21,8 @@ Item = TypeVar("Item")
 BATCH_SIZE = 64 * 1024
 """Bytes that are handed to `write` at once, if so many wait.
 
-As much as one read brings: many small items become one write, while large ones, held together in larger
-numbers, would cost more in fresh memory than they save in calls (measured: a third of the CPU time).
+Many small items become one write. Large ones, of which each brings as much as that, go by themselves: held
+together they would cost more in fresh memory than they save in calls (measured: a third of the CPU time).
 """
 
 HIGH_WATER = 2 * 1024 * 1024

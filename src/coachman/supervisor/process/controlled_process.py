@@ -13,7 +13,7 @@ from coachman.protocol.log_format import Source
 from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ApplicationProcess, first_of
-from coachman.supervisor.process.pipes import LineReceiver, PipeReader
+from coachman.supervisor.process.pipes import REST_SECONDS, LineReceiver, PipeReader
 from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.unix.async_channel import AsyncMessageChannel
 from coachman.unix.processes import Ending
@@ -36,6 +36,8 @@ class ControlledProcess(ApplicationProcess):
         super().__init__(spawned.process, request, source, log)
         self._stacks_fd: int | None = None
         """Where the process writes the stacks of its threads; its start lasts as long."""
+        self._tether: int | None = None
+        """What this process must not close, or the other one is killed by the kernel."""
         self._control = AsyncMessageChannel(spawned.control)
         self._conversation = asyncio.create_task(self._converse())
 
@@ -49,6 +51,9 @@ class ControlledProcess(ApplicationProcess):
         ending = await super().ended()
         self._control.close()
         self._close_stacks()
+        tether, self._tether = self._tether, None
+        if tether is not None:
+            os.close(tether)
         return ending
 
     async def _receive(self, message: list[str]) -> None:
@@ -74,11 +79,13 @@ class ControlledProcess(ApplicationProcess):
                     fd = await self._control.recv_io(negotiate=False)
                     if fd is not None:
                         self._pipes.append(PipeReader(fd, self._lines("stdout"), self._log.gate))
+                case [control.TETHER]:
+                    self._tether = await self._control.recv_io(negotiate=False)
                 case [control.ACCESS]:
                     fd = await self._control.recv_io(negotiate=False)
                     if fd is not None:
                         receive = LineReceiver(partial(self._log.write, self._source, "access"))
-                        self._pipes.append(PipeReader(fd, receive, self._log.gate))
+                        self._pipes.append(PipeReader(fd, receive, self._log.gate, rest=REST_SECONDS))
                 case [control.STACKS, _]:
                     self._close_stacks()
                     self._stacks_fd = await self._control.recv_io(negotiate=False)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
@@ -22,15 +22,12 @@ from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import ControlledSpawn
 from coachman.supervisor.process.stack_dump import StackDump
-from coachman.unix.handoff import HandoffQueue
+from coachman.supervisor.process.workplace import Workplace
 from coachman.unix.identity import Identity
-from coachman.unix.lifeline import Lifeline
-from coachman.unix.listeners import Listener
-from coachman.unix.scoreboard import Scoreboard
 
 
 class WorkerProcess(ControlledProcess):
-    """A worker in a slot of the pool, serving on `listeners` once it is ready."""
+    """A worker in a slot of the pool, serving on the listeners of its `workplace` once it is ready."""
 
     def __init__(
         self,
@@ -39,10 +36,7 @@ class WorkerProcess(ControlledProcess):
         spawned: ControlledSpawn,
         config: ApplicationConfig,
         identity: Identity | None,
-        listeners: Sequence[Listener],
-        scoreboard: Scoreboard,
-        handoff: HandoffQueue,
-        lifeline: Lifeline,
+        workplace: Workplace,
         log: Log,
         on_draining: Callable[[], None] = lambda: None,
     ) -> None:
@@ -52,10 +46,7 @@ class WorkerProcess(ControlledProcess):
         self.slot = slot
         self.generation = generation
         self._config = config
-        self._listeners = listeners
-        self._scoreboard = scoreboard
-        self._handoff = handoff
-        self._lifeline = lifeline
+        self._workplace = workplace
         self._on_draining = on_draining
         self.accepts = True
         """It may accept connections, once it is ready: it has not said that it drains."""
@@ -76,21 +67,21 @@ class WorkerProcess(ControlledProcess):
         """See the worker through its start, as any application process; it gets the listening sockets."""
         with suppress(ChannelError):  # a process that has ended is explained by its exit status
             # All of this waits in the channel until the application is loaded.
-            self._scoreboard.clear(self.slot, pid=self.pid, generation=self.generation)
+            self._workplace.scoreboard.clear(self.slot, pid=self.pid, generation=self.generation)
             await self._control.write(control.SCOREBOARD, self.slot)
-            await self._control.send_io(self._scoreboard.fd, negotiate=False)
+            await self._control.send_io(self._workplace.scoreboard.fd, negotiate=False)
             await self._send_lifeline()
             await self._control.write(control.HANDOFF)
-            for descriptor in self._handoff.descriptors:
+            for descriptor in self._workplace.handoff.descriptors:
                 await self._control.send_io(descriptor, negotiate=False)
-            for listener in self._listeners:
+            for listener in self._workplace.listeners:
                 await self._control.write(control.LISTEN, listener.address.advertised)
                 await self._control.send_io(listener.sock, negotiate=False)
         return await super().start(timeout)
 
     async def _send_lifeline(self) -> None:
         try:
-            lower_end = self._lifeline.lower_end()
+            lower_end = self._workplace.lifeline.lower_end()
         except OSError as error:
             # It can serve without: it is guarded all the same.
             self._log.note(f"worker {self.slot} would be killed at once without this process: {error}")

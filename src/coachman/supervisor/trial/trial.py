@@ -68,7 +68,7 @@ def try_start(
         ours: list[int] = []
         childs: list[int] = []
         with ExitStack() as childs_ends:
-            for child_writes in (False, True, True, True, True):
+            for child_writes in (False, True, True, True, True, False):
                 ends = os.pipe()
                 our_end, childs_end = ends if child_writes else ends[::-1]
                 on_end.callback(os.close, our_end)
@@ -80,12 +80,13 @@ def try_start(
             if pid == 0:
                 for fd in ours:
                     os.close(fd)
-                stdin, channel, stderr, stdout, control_fd = childs
-                become(Ends(stdin, channel, stderr, stdout, control_fd, stacks), folder, environment)
+                stdin, channel, stderr, stdout, control_fd, tether = childs
+                kept = Ends(stdin, channel, stderr, stdout, control_fd, tether, stacks)
+                become(kept, folder, environment)
         child = ChildProcess(pid)
         on_end.callback(child.close)
         on_end.callback(_end, child)
-        driver = _Driver(record, request, child, ours, stacks)
+        driver = _Driver(record, request, child, ours[:-1], stacks)
         failure = driver.run(timeout)
         journey, interface, printed = record.journey, record.interface, record.printed()
         return Trial(application, pid, journey, interface, record.imports, printed, failure)

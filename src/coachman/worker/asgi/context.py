@@ -96,6 +96,8 @@ class Context:
         """Where requests are noted that do not reach the application; None: nowhere."""
         self.draining = False
         """Accepting has ended; a connection goes as soon as it is idle."""
+        self.answers_are_last = False
+        """Every answer is the last one on its connection, which ends with it or can hardly move any more."""
         self.clients: set[Client] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         """Calls of the application."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
 from coachman.policy.draining import DrainPlan, drain_plan
-from coachman.policy.handing_over import PATIENCE_SECONDS
+from coachman.policy.handing_over import PATIENCE_SECONDS, hopes_until
 from coachman.protocol.scoreboard import ACCEPTED
 from coachman.worker.asgi.accepting import Accepting
 from coachman.worker.asgi.adapter import protocol_factory
@@ -48,6 +48,8 @@ class AsgiEngine:
         self._connecting: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._plan: DrainPlan | None = None
+        self._hopeless = False
+        """A queue that is full now will hardly have room for everybody before the drain is over."""
         self._failure: BaseException | None = None
         """What a reader has raised."""
         self._finished = True
@@ -89,7 +91,7 @@ class AsgiEngine:
         """Share connections with the siblings."""
         self._handoff = handoff
         board = self._context.board
-        self._handing_over = HandingOver(self.loop, handoff, board, self._let_idle_go)
+        self._handing_over = HandingOver(self.loop, handoff, board, self._heed_queue)
         self._context.hand_over = self._hand_over
         self._context.departures.join(handoff, board)
         for fd in handoff.take_fds:
@@ -123,7 +125,8 @@ class AsgiEngine:
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
         """Take no more, finish what is in hand, run the lifespan shutdown, and end `run`."""
-        plan = drain_plan(self.loop.time(), seconds)
+        now = self.loop.time()
+        plan = drain_plan(now, seconds)
         if self._plan is None or plan.deadline < self._plan.deadline:
             self._plan = plan
         self._accepting.close()
@@ -132,7 +135,8 @@ class AsgiEngine:
         if not hand_over:
             self._context.hand_over = None
         self._context.draining = True
-        self._let_idle_go()
+        self.loop.call_at(hopes_until(now, plan.deadline), self._end_hope)
+        self._heed_queue()
         self._changed.set()
 
     def run(self) -> bool:
@@ -267,13 +271,19 @@ class AsgiEngine:
         self._accepting.leave_to_others(self._handoff.take_fds, PATIENCE_SECONDS)
         return self._handing_over.put(sock, arrival)
 
-    def _let_idle_go(self) -> None:
-        """Let every connection go that has nothing in hand, where the worker is about to end."""
-        if not self._context.draining:
+    def _end_hope(self) -> None:
+        self._hopeless = True
+        self._heed_queue()
+
+    def _heed_queue(self) -> None:
+        """While draining: let connections go that have nothing in hand, and the others after their answer."""
+        context = self._context
+        if not context.draining:
             return
-        moving = self._handing_over if self._context.hand_over is not None else None
-        for client in list(self._context.clients):
-            if moving is not None and moving.full:
+        moving = self._handing_over if context.hand_over is not None else None
+        context.answers_are_last = moving is None or (self._hopeless and moving.full)
+        for client in list(context.clients):
+            if moving is not None and moving.full and not context.answers_are_last:
                 return  # all others have to wait as well, however many there are
             client.drain()
 

@@ -23,15 +23,15 @@ class HandingOver:
         loop: asyncio.AbstractEventLoop,
         handoff: Handoff,
         board: Board,
-        on_room: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
-        """`on_room` is called when the queue has been full and is so no longer."""
+        """`on_change` is called when the queue is found to be full, and when it is so no longer."""
         self._loop = loop
         self._handoff = handoff
         self._board = board
-        self._on_room = on_room
+        self._on_change = on_change
         self.full = False
-        """There was no room for the last one; `on_room` is still to be called."""
+        """There was no room for the last one; `on_change` is called when there is."""
 
     def put(self, sock: socket.socket, arrival: Arrival) -> bool:
         """Put a connection at the end, `sock` staying the caller's; return False where there is no room."""
@@ -39,6 +39,7 @@ class HandingOver:
             if not self.full:
                 self.full = True
                 self._loop.add_writer(self._handoff.put_fd, self._go_on)
+                self._on_change()
             return False
         self._board.add(HANDED_OVER)
         return True
@@ -63,7 +64,7 @@ class HandingOver:
     def _go_on(self) -> None:
         self.full = False
         self._loop.remove_writer(self._handoff.put_fd)
-        self._on_room()
+        self._on_change()
 
 
 def _passport(sock: socket.socket, arrival: Arrival) -> Passport:

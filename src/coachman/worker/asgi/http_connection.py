@@ -100,7 +100,7 @@ class HttpConnection(Leaving):
             self.flow,
             date=self._state.date_line(),
             expect_100_continue=fields.expects_continue,
-            keep_alive=fields.keep_alive and not (last or (context.draining and context.hand_over is None)),
+            keep_alive=fields.keep_alive and not (last or context.answers_are_last),
             on_response=self.on_response_complete,
         )
         if self._running is None:

@@ -62,7 +62,7 @@ class Leaving(Patience):
             self._leave()
         elif self._lingers:
             self.transport.close()
-        elif self._context.hand_over is None and self._running is not None:
+        elif self._context.answers_are_last and self._running is not None:
             self._running.keep_alive = False
 
     def say_farewell(self) -> None:

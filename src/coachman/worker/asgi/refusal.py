@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from coachman.protocol.access_log import Access
 from coachman.worker.date_line import date_line
 
@@ -14,11 +16,8 @@ def refusal_body(status: str) -> bytes:
 def refusal_response(status: str) -> bytes:
     """Return the whole answer, after which the connection ends."""
     body = refusal_body(status)
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-        f"{date_line()}Connection: close\r\n\r\n"
-    )
-    return head.encode() + body
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + date_line() + b"Connection: close\r\n\r\n" + body
 
 
 def refused(status: str, peer: str) -> Access:
@@ -31,6 +30,7 @@ def refused(status: str, peer: str) -> Access:
         status=int(status[:3]),
         size=len(refusal_body(status)),
         duration_ns=0,
+        ended_ns=time.monotonic_ns(),
         referer="",
         user_agent="",
         request_id="",

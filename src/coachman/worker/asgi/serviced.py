@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
 from coachman.protocol.access_log import Access, escaped
-from coachman.protocol.request_ids import HEADER
+from coachman.protocol.request_ids import HEADER, named
 from coachman.protocol.static.response import deciding_headers
 from coachman.worker.asgi.late_answer import answer_late
 from coachman.worker.asgi.static_sending import send_static
@@ -114,6 +114,7 @@ class Exchange:
         scope = self.scope
         status, size = answered(self.receive, self._status, self._size)
         headers = {name: value for name, value in scope["headers"] if name in (b"referer", b"user-agent")}
+        ended = time.monotonic_ns()
         first = access_log.add(
             Access(
                 peer=_peer_of(scope),
@@ -122,7 +123,8 @@ class Exchange:
                 protocol=f"HTTP/{scope['http_version']}",
                 status=status,
                 size=size,
-                duration_ns=time.monotonic_ns() - self._started_ns,
+                duration_ns=ended - self._started_ns,
+                ended_ns=ended,
                 referer=headers.get(b"referer", b"").decode("latin-1"),
                 user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
                 request_id=self._request_id,
@@ -134,9 +136,10 @@ class Exchange:
     # What the watchdog calls.
 
     def describe_request(self) -> str:
-        """Return the request line, and who sent it."""
+        """Return the request line, who sent it, and its id where it has one."""
         line = f"{self.scope['method']} {_target_of(self.scope).decode('latin-1')}"
-        return f"{escaped(line)} from {_peer_of(self.scope) or 'a local process'}"
+        request = f"{escaped(line)} from {_peer_of(self.scope) or 'a local process'}"
+        return named(request, self._request_id)
 
     def answer_late(self) -> bool:
         """Answer 504; nothing was sent, or the watchdog would not have got the request."""

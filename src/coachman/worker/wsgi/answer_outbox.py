@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Final
 
+from coachman.worker.watchdog import Watchdog, Watched
 from coachman.worker.wsgi.outbox import Outbox, PendingFile
+
+_INTERIM: Final = ord("1")
+"""What the status of an interim answer begins with."""
 
 
 class AnswerOutbox(Outbox):
     """Sends bytes and files, in order.
 
-    `may_send` is asked before anything is sent: False means that somebody else has answered, and all that
-    there is to send is dropped.
+    It ends the time that the application has before anything is sent. Where that was up, somebody else has
+    answered, and all that there is to send is dropped.
     """
 
-    __slots__ = ("_head_size", "_may_send", "_sent", "status")
+    __slots__ = ("_head_size", "_sent", "_timed", "_watchdog", "_watched", "status")
 
-    def __init__(self, sock: socket.socket, timeout: float, may_send: Callable[[], bool]) -> None:
+    def __init__(
+        self, sock: socket.socket, timeout: float, watched: Watched, watchdog: Watchdog | None
+    ) -> None:
         super().__init__(sock, timeout)
-        self._may_send = may_send
+        self._watched = watched
+        self._watchdog = watchdog
+        self._timed = False
+        """The watchdog has been told that the application is at work, and not yet that it is done."""
         self.status = 0
-        """That of the answer, once its head was to be sent."""
+        """That of the answer, once its head was to be sent; to be set to 0 when another one is expected."""
         self._head_size = self._sent = 0
+
+    def begin_timing(self) -> None:
+        """Give the application its time for an answer, or for a further part of it."""
+        if self._watchdog is not None:
+            self._timed = True
+            self._watchdog.began(self._watched)
+
+    def end_timing(self) -> None:
+        """End it; where it was up, the peer counts as gone."""
+        if self._timed and not self._in_time():
+            self.give_up()
 
     @property
     def body_size(self) -> int:
         """Bytes of the answer's body that were to be sent so far."""
-        return self._sent - self._head_size
-
-    def expect_answer(self) -> None:
-        """Take what is sent next for the beginning of an answer."""
-        self.status = self._head_size = self._sent = 0
+        return self._sent - self._head_size if self.status else 0
 
     def send(self, data: bytes) -> None:
         """Give `data` to the kernel, keeping back what it does not take."""
         if self._begin(data):
-            super().send(data)
+            Outbox.send(self, data)
 
     def send_both(self, head: bytes, body: bytes) -> None:
         """Give `head` and `body` to the kernel at once, keeping back what it does not take."""
@@ -76,6 +93,7 @@ class AnswerOutbox(Outbox):
         if self.status or self.pending:
             return False  # it would be taken for a part of what was sent before
         self.status = status
+        self._head_size = self._sent = 0
         try:
             return self._socket.send(answer) == len(answer)
         except OSError:
@@ -83,12 +101,22 @@ class AnswerOutbox(Outbox):
 
     def _begin(self, data: bytes) -> bool:
         """Look at what is to be sent; return whether it may be."""
-        if not self._may_send():
+        if self._timed and not self._in_time():
             self.give_up()
-        elif not self.status and not data.startswith(b"HTTP/1.1 1"):  # but for an interim answer
-            self.status = int(data[9:12])
-            self._head_size = data.find(b"\r\n\r\n") + 4
         if self.gone:
             return False
+        if not self.status and data[9] != _INTERIM:
+            self.status = int(data[9:12])
+            self._head_size = data.find(b"\r\n\r\n") + 4
+            self._sent = 0
         self._sent += len(data)
         return True
+
+    def _in_time(self) -> bool:
+        self._timed = False
+        watchdog = self._watchdog
+        assert watchdog is not None
+        if watchdog.ended(self._watched):
+            return True
+        watchdog.settle()
+        return False

@@ -57,7 +57,7 @@ class Arrivals:
             connection.on_event(EPOLLIN)
         elif connection.has_unread():
             connection.take_in_hand(engine.turn_began / 1e9)
-            engine.pool.add_first(connection)
+            engine.pool.add_taken(connection)
         else:
             connection.wait()
         if engine.draining:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import socket
 import tempfile
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from threading import local
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,10 @@ from coachman.worker.wsgi.timeouts import Phase, overdue
 if TYPE_CHECKING:
     from coachman.worker.wsgi.serving_loop import ServingLoop
 
-BODY_READ_SIZE = 512 * 1024
+BODY_READ_SIZE = 1024 * 1024
 """Bytes that are read at once in the middle of a body: each read costs two more system calls."""
+CHUNKS_READ_SIZE = 512 * 1024
+"""The same where the body comes in chunks, which have to be taken apart."""
 TURN_SIZE = 256 * 1024
 """Bytes of a streamed response that go out before other connections get a turn."""
 
@@ -40,6 +43,20 @@ _PEER_IS_DONE = EPOLLRDHUP | EPOLLHUP | EPOLLERR
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class _BodyBuffer(local):
+    """Where each thread reads bodies to, on their way to a file or into a larger buffer.
+
+    Memory of this size that is allocated for a read comes from the kernel page by page, which took longer
+    than to read.
+    """
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(BODY_READ_SIZE))
+
+
+_body_buffer = _BodyBuffer()
+
+
 class Connection(Responder):
     """The server's end of one connection. It owns the socket and closes it."""
 
@@ -47,7 +64,7 @@ class Connection(Responder):
 
     def __init__(self, engine: ServingLoop, sock: socket.socket, environ: Environ) -> None:
         super().__init__(engine, sock, environ)
-        self._parser = RequestParser(engine.head_bounds, engine.bounds.body_size)
+        self._parser = RequestParser(engine.scratch_files, engine.head_bounds, engine.bounds.body_size)
         self._refusal: BadRequest | None = None
         """The answer to what could not be parsed; it follows the responses that are still due."""
 
@@ -114,6 +131,7 @@ class Connection(Responder):
                     or engine.pool.has_free_thread()
                     or not self._parser.between_requests
                     or events & _PEER_IS_DONE
+                    or self._asks_for_file()
                 ):
                     if self._receive():
                         engine.proceed(self)
@@ -125,6 +143,10 @@ class Connection(Responder):
             self._armed = 0
             engine.proceed(self)
 
+    def _asks_for_file(self) -> bool:
+        """Return whether what waits to be read needs no thread, since a file answers it."""
+        return False
+
     def serve_unread(self) -> None:
         """Read what has come and serve it: a pool thread runs this."""
         if self._receive():
@@ -132,8 +154,14 @@ class Connection(Responder):
 
     def _receive(self) -> bool:
         """Read what has come; return whether there is something to be done about it."""
+        parser = self._parser
+        data: bytes | memoryview
         try:
-            data = self.sock.recv(READ_SIZE if self._parser.body_received is None else BODY_READ_SIZE)
+            if parser.missing:
+                data = _body_buffer.view[: parser.missing]
+                data = data[: self.sock.recv_into(data)]
+            else:
+                data = self.sock.recv(READ_SIZE if parser.body_received is None else CHUNKS_READ_SIZE)
         except BlockingIOError:
             self._arm(EPOLLIN)
             return False
@@ -143,11 +171,13 @@ class Connection(Responder):
             # Between requests the peer is done; in the middle of one it can no longer finish it.
             self.close()
             return False
-        parser = self._parser
         try:
-            if self._peer.introduction is not None:
-                data = self._peer.introduce(data)
-            parser.feed(data)
+            if type(data) is memoryview:
+                parser.feed_body(data)
+            else:
+                if self._peer.introduction is not None:
+                    data = self._peer.introduce(data)
+                parser.feed(data)
         except BadRequest as refusal:
             self._refusal = refusal
         except OSError as error:  # the temporary file of a large body

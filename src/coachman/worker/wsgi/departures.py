@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from itertools import islice
 from math import inf
-from select import EPOLLOUT
-from typing import TYPE_CHECKING
+from select import EPOLLIN, EPOLLOUT
+from typing import TYPE_CHECKING, Final
 
 from coachman.policy.handing_over import (
     AVERAGED_REQUESTS,
     PATIENCE_SECONDS,
     WORTHWHILE_SECONDS,
     AverageCall,
+    hopes_until,
     worth_handing_over,
 )
 from coachman.protocol.http.glance import method_and_target
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
 PATIENCE = int(PATIENCE_SECONDS * 1e9)
 
-ALONE_SECONDS = 0.05
-"""How long a worker that has found itself alone believes that, while somebody waits."""
 
 REBALANCED = 16
 """Idle connections that go to an idle sibling after one long turn of brief calls."""
+
+_ROOM: Final = EPOLLOUT
+_SIBLING: Final = EPOLLIN
 
 
 class Departures:
@@ -38,9 +40,11 @@ class Departures:
     def __init__(self, engine: ServingLoop) -> None:
         self._engine = engine
         self._handoff: Handoff | None = None
-        self._no_room = False
-        """The queue is full; the loop waits for that to change."""
+        self._awaits = 0
+        """What is waited for, with nothing put into the queue meanwhile: `_ROOM`, `_SIBLING`; 0: nothing."""
         self._draining = False
+        self._hopes_until = inf
+        """Until when a full queue is believed to have room before the drain is over, in monotonic seconds."""
         self._not_before = 0.0
         """When to look at waiting connections again, in monotonic seconds: it was not worthwhile."""
         self._average = AverageCall()
@@ -56,7 +60,7 @@ class Departures:
         engine, handoff = self._engine, self._handoff
         if handoff is None or engine.pool is not None or engine.tally.now - engine.turn_began < PATIENCE:
             return
-        if self._draining or self._no_room or not self._worthwhile(handoff):
+        if self._draining or self._awaits or not handoff.siblings or not self._worthwhile(handoff):
             return
         for fd, _events in engine.events:
             connection = engine.connections.get(fd)
@@ -69,7 +73,7 @@ class Departures:
         engine, handoff = self._engine, self._handoff
         if handoff is None or engine.tally.now - engine.turn_began < PATIENCE or self._draining:
             return
-        if events > REBALANCED and not self._no_room and handoff.idle_siblings:
+        if events > REBALANCED and not self._awaits and handoff.idle_siblings:
             idle = (connection for connection in engine.connections.values() if connection.idle)
             for connection in list(islice(idle, REBALANCED)):  # a copy: those that leave are taken out
                 if not self._put(handoff, connection):
@@ -77,44 +81,57 @@ class Departures:
 
     def next_look(self, pool: Pool) -> float:
         """Return when the connection that waits longest for a thread will have waited too long, or inf."""
-        if self._handoff is None or self._no_room or self._draining:
+        if self._handoff is None or self._awaits or self._draining:
             return inf
-        try:
-            return max(self._not_before, pool.unread[0].waits_since + PATIENCE_SECONDS)
-        except IndexError:  # none waits (any more)
-            return inf
+        return max(self._not_before, pool.unread_since + PATIENCE_SECONDS)
 
     def look_at_pool(self, pool: Pool, now: float) -> None:
         """After a turn of the loop: hand over those that have waited for a thread for too long."""
         handoff = self._handoff
         if handoff is None or now < self.next_look(pool):
             return
-        if not handoff.siblings:
-            self._not_before = now + ALONE_SECONDS
+        if handoff.is_alone():
+            self._await(_SIBLING)
         elif pool.full or self._worthwhile(handoff):
-            self._put_waiting(handoff, pool, now - PATIENCE_SECONDS)
+            pool.hand_over(now - PATIENCE_SECONDS, lambda connection: self._put(handoff, connection))
         else:
             self._not_before = now + PATIENCE_SECONDS
 
     def pass_on_waking(self) -> None:
-        """Wake a sibling for what is in the queue: the kernel has woken this worker alone, which is busy."""
+        """Wake a sibling for what is in the queue: the kernel has woken this worker alone, which is busy.
+
+        So on until one can take it or nobody waits for the queue any more: who has found out that he is busy
+        looks when he is done, and who has not found out would not.
+        """
         handoff = self._handoff
-        if handoff is None or not handoff.look_for_idle_siblings():
-            return  # whoever is busy will look when he is done
-        taken = handoff.take()
-        if taken is not None:
-            sock, passport = taken
-            with sock:
-                handoff.put(sock, passport, express=True)  # it was first, and goes first
+        if handoff is not None and handoff.siblings:
+            handoff.wake()
 
     # Draining.
 
-    def begin(self, *, hand_over: bool) -> None:
+    def begin(self, *, hand_over: bool, now: float, deadline: float) -> None:
         """Let every connection go as soon as nothing of a request is here: to siblings, or for good."""
+        engine = self._engine
         self._draining = True
+        self._hopes_until = min(self._hopes_until, hopes_until(now, deadline))
+        if self._awaits == _SIBLING:
+            self._await(0)  # siblings or not: connections wait in the queue for who comes after
         if not hand_over or self._handoff is None:
-            self._engine.closing = True
+            engine.closing = engine.answers_are_last = True
         self.go_on()
+
+    def heed_deadline(self, now: float) -> float:
+        """Have peers told that their connections end where these will hardly move any more.
+
+        Returns when to look again, in monotonic seconds; infinity: something else happens first.
+        """
+        engine = self._engine
+        if self._awaits != _ROOM or engine.answers_are_last:
+            return inf
+        if now < self._hopes_until:
+            return self._hopes_until
+        engine.answers_are_last = True
+        return inf
 
     def go_on(self) -> None:
         """Let those go that are idle."""
@@ -124,9 +141,9 @@ class Departures:
                 # A copy, made in one step: other threads forget their connections meanwhile.
                 for connection in list(engine.connections.values()):
                     connection.close_if_idle()
-        elif handoff is not None and not self._no_room:
+        elif handoff is not None and not self._awaits:
             if engine.pool is not None:
-                self._put_waiting(handoff, engine.pool, float("inf"))
+                engine.pool.hand_over(inf, lambda connection: self._put(handoff, connection))
             with engine.giving_back:
                 for connection in list(engine.connections.values()):
                     if connection.lingers:
@@ -136,24 +153,10 @@ class Departures:
 
     # The queue.
 
-    def _put_waiting(self, handoff: Handoff, pool: Pool, since: float) -> None:
-        """Put those into the queue that have waited since then or longer; threads take theirs meanwhile."""
-        while True:
-            try:
-                if pool.unread[0].waits_since > since:
-                    return
-                connection = pool.unread.popleft()
-            except IndexError:
-                return
-            if not self._put(handoff, connection):
-                pool.add_first(connection)
-                return
-
     def _put(self, handoff: Handoff, connection: Connection) -> bool:
         """Put a connection into the queue; return False, with an eye on the queue, where there is no room."""
         if not handoff.put(connection.sock, connection.passport, express=self._may_overtake(connection)):
-            self._no_room = True
-            self._engine.watch(handoff.put_fd, EPOLLOUT, self._on_room)
+            self._await(_ROOM)
             return False
         connection.leave()
         self._engine.tally.add(HANDED_OVER)
@@ -167,12 +170,22 @@ class Departures:
         line = method_and_target(connection.glance())
         return line is not None and expectation.may_overtake(line)
 
-    def _on_room(self, _events: int) -> None:
+    def _await(self, events: int) -> None:
+        """Put nothing into the queue until `events` happen on that end of it; 0: go on at once."""
         assert self._handoff is not None
-        self._engine.remove_reader(self._handoff.put_fd)
-        self._no_room = False
+        if self._awaits:
+            self._engine.remove_reader(self._handoff.put_fd)
+        self._awaits = events
+        if events:
+            self._engine.watch(self._handoff.put_fd, events, self._on_queue)
+
+    def _on_queue(self, _events: int) -> None:
+        self._await(0)
         if self._draining:
+            self._engine.answers_are_last = self._engine.closing
             self.go_on()
+
+    # The length of calls.
 
     def calls_are_brief(self) -> bool:
         """Whether calls of the application have been too brief lately for moving connections."""

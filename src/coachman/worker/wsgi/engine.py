@@ -74,14 +74,12 @@ class Engine(ServingLoop):
     def use_services(self, services: Services) -> None:
         """Serve with `services`, which stay the caller's; before the first connection."""
         # Here, because a worker without services does without the modules as well.
-        from coachman.worker.wsgi.request_ids import with_request_ids
         from coachman.worker.wsgi.serviced import ServicedConnection
 
         self.services = services
         self._arrivals.connection_type = ServicedConnection
         access_log = services.access_log
         if access_log is not None:
-            self.application = with_request_ids(self.application)
             self.at_end_of_turn = access_log.flush
             access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
 
@@ -101,6 +99,7 @@ class Engine(ServingLoop):
         self._intake.join(handoff)
         self._arrivals.join(handoff)
         self._departures.join(handoff)
+        self._crowd.join(handoff)
         handoff.announce(True)
 
     def drain(self, seconds: float, *, hand_over: bool = False) -> None:
@@ -110,15 +109,15 @@ class Engine(ServingLoop):
         here. Otherwise idle ones are closed, and every response is the last one on its connection. Called
         again: the earlier deadline counts, and there is no way back to handing over.
         """
-        deadline = time.monotonic() + seconds
-        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+        now = time.monotonic()
+        self._deadline = min(inf if self._deadline is None else self._deadline, now + seconds)
         if not self.draining:
             self.draining = True
             self._intake.close_listeners()
             self._intake.leave()
             if self._handoff is not None:
                 self._handoff.announce(False)
-        self._departures.begin(hand_over=hand_over)
+        self._departures.begin(hand_over=hand_over, now=now, deadline=self._deadline)
 
     def run(self) -> bool:
         """Serve. Return True where everything in hand was finished, False where some was given up."""
@@ -145,6 +144,7 @@ class Engine(ServingLoop):
             return False
         for connection in list(self.connections.values()):
             connection.close()
+        self.scratch_files.close()
         self._intake.close_listeners()
         self._close_loop()
         return True
@@ -170,6 +170,7 @@ class Engine(ServingLoop):
                 saturation.look(pool)
             elif tally.unwritten:
                 tally.write()
+                self._crowd.disperse()
                 self._departures.look_at_turn(len(found))
             if self.at_end_of_turn is not None:
                 self.at_end_of_turn()
@@ -202,7 +203,7 @@ class Engine(ServingLoop):
             self._intake.resume_when_due(now)
             moment = min(moment, self._intake.again_at or inf)
         if self._deadline is not None:
-            moment = min(moment, self._deadline)
+            moment = min(moment, self._deadline, self._departures.heed_deadline(now))
         if self.pool is not None:
             moment = min(moment, self._saturation.next_look(self.pool))
         return None if moment == inf else max(0.0, moment - now)
@@ -218,4 +219,6 @@ class Engine(ServingLoop):
 
     def _on_notable_call(self, took: int) -> None:
         self._parting.note(took)
+        if self.pool is None:
+            self._crowd.look()
         self._departures.look_at_events()

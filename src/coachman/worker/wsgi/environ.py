@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from io import BytesIO
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from coachman.protocol.http.fields import CONTENT_LENGTH, HOST, TRANSFER_ENCODING
@@ -16,6 +16,9 @@ from coachman.worker.wsgi.file_wrapper import FileWrapper
 from coachman.worker.wsgi.request import Request
 
 Environ: TypeAlias = dict[str, Any]
+
+REQUEST_ID: Final = "HTTP_X_REQUEST_ID"
+"""Where an application finds the id of a request."""
 
 
 def base_environ(*, server: tuple[str, str], peer: tuple[str, str], threads: int) -> Environ:

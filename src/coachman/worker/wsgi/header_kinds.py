@@ -8,11 +8,13 @@ from typing import Final
 CONTENT_LENGTH: Final = "content-length"
 DATE: Final = "date"
 HOP_BY_HOP: Final = "hop-by-hop"
+REQUEST_ID: Final = "x-request-id"
 ORDINARY: Final = ""
 
 _SPECIAL: Final = {
     "content-length": CONTENT_LENGTH,
     "date": DATE,
+    "x-request-id": REQUEST_ID,
     # RFC 2616, 13.5.1, to which PEP 3333 refers: they belong to the server.
     "connection": HOP_BY_HOP,
     "keep-alive": HOP_BY_HOP,

@@ -87,18 +87,18 @@ class Intake:
             self.again_at = None
             self.resume(Rest.EXHAUSTED)
 
-    def accept(self, listener: socket.socket) -> None:
-        """Accept one connection: what is left wakes the sibling workers as well."""
+    def accept(self, listener: socket.socket) -> bool:
+        """Accept one connection: what is left wakes the sibling workers as well. Return whether one came."""
         try:
             sock, address = listener.accept()
             # A request may have closed 0, 1 or 2, and what the application prints must not go to this peer.
             sock = above_standard(sock)
         except BlockingIOError:
-            return  # a sibling was faster
+            return False  # a sibling was faster
         except OSError as error:
             if error.errno in _EXHAUSTED:
                 self.pause(obstacle(error))
-            return  # anything else is the fate of one connection (accept(2), "Error handling")
+            return False  # anything else is the fate of one connection (accept(2), "Error handling")
         sock.setblocking(False)
         if listener.family == socket.AF_UNIX:
             passport = Passport()
@@ -106,12 +106,17 @@ class Intake:
             here = sock.getsockname()
             passport = Passport(server=(here[0], str(here[1])), peer=(address[0], str(address[1])))
         self._on_accepted(sock, passport)
+        return True
 
-    def accept_waiting(self) -> None:
-        """Accept one connection of each listener, in spite of a reason to rest; unless there are too many."""
-        if self._rests <= {Rest.FULL}:
-            for listener in self._listeners:
-                self.accept(listener)
+    def accept_waiting(self) -> bool:
+        """Accept one connection of each listener, in spite of a reason to rest; unless there are too many.
+
+        Return whether any came.
+        """
+        if not self._rests <= {Rest.FULL}:
+            return False
+        accepted = [self.accept(listener) for listener in self._listeners]
+        return any(accepted)
 
     def close_listeners(self) -> None:
         """Accept no more; what nobody has accepted yet is the siblings'."""

@@ -18,7 +18,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._epoll = epoll()
-        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._handlers: dict[int, Callable[[int], object]] = {}
         self._soon: deque[Callable[[], None]] = deque()
         # A pipe and no eventfd: that does not take the single bytes which the interpreter writes.
         self._wakeup, self.wakeup_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -29,12 +29,12 @@ class Loop:
         """Call `on_readable` whenever `fd`, which stays the caller's, can be read or is at its end."""
         self.watch(fd, EPOLLIN, lambda _events: on_readable())
 
-    def watch(self, fd: int, events: int, handler: Callable[[int], None]) -> None:
+    def watch(self, fd: int, events: int, handler: Callable[[int], object]) -> None:
         """Call `handler` with what has happened of `events` on `fd`, which stays the caller's."""
         self._handlers[fd] = handler
         self._epoll.register(fd, events)
 
-    def handle(self, fd: int, handler: Callable[[int], None]) -> None:
+    def handle(self, fd: int, handler: Callable[[int], object]) -> None:
         """Call `handler` with what has happened on `fd`, which somebody else has the loop watch."""
         self._handlers[fd] = handler
 

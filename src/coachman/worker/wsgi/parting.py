@@ -48,7 +48,7 @@ class Parting:
             return
         tally = self._engine.tally
         used = None if tally.used_before is None else used_since(tally.used_before)
-        verdict = self._slow_calls.note(tally.totals()[0], took / 1e9, used)
+        verdict = self._slow_calls.note(tally.totals()[0], used)
         if verdict is Verdict.MOVE_OFF:
             self._engine.call_soon(self._move_off)
         elif verdict is Verdict.WATCH:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 def _no_more() -> None:
     """Stand for the end of work."""
+
+
+def _since(line: deque[Connection]) -> float:
+    try:
+        return line[0].waits_since
+    except IndexError:  # none waits (any more)
+        return inf
 
 
 Take = Callable[[], "Connection | None"]
@@ -40,10 +48,15 @@ class Pool:
         self.full = False
         """Set by the loop while it takes no connections, because all threads are busy. They look into the
         handoff queue themselves then, before they look here, and tell when they have finished something."""
-        self.unread: deque[Connection] = deque()
+        self._unread: deque[Connection] = deque()
         """Those that have bytes to read and of whose next request nothing was read; the oldest first."""
+        self._taken: deque[Connection] = deque()
+        """Those of the same kind that the loop has taken from the handoff queue: they come before what is
+        still in it, and that before the worker's own."""
         self._begun: deque[Connection] = deque()
         """Those that have a request which was read, or a response to go on with."""
+        self.after_each: Callable[[], object] | None = None
+        """What a thread calls when it has served something."""
         self._idle: list[threading.Lock] = []
         """What each thread without work waits for."""
         self._ended = False
@@ -51,7 +64,16 @@ class Pool:
     @property
     def waiting(self) -> int:
         """Connections that wait for a thread."""
-        return len(self.unread) + len(self._begun)
+        return len(self._unread) + len(self._taken) + len(self._begun)
+
+    def has_unread(self) -> bool:
+        """Whether connections wait of whose request nothing was read."""
+        return bool(self._unread or self._taken)
+
+    @property
+    def unread_since(self) -> float:
+        """Since when the first of those has waited, in monotonic seconds; infinity: none waits."""
+        return min(_since(self._taken), _since(self._unread))
 
     def has_free_thread(self) -> bool:
         """Whether a connection that comes now would be served at once."""
@@ -59,18 +81,34 @@ class Pool:
 
     def add(self, connection: Connection) -> None:
         """Have a thread read the request of `connection`, and serve it."""
-        self.unread.append(connection)
+        self._unread.append(connection)
         self._wake()
 
-    def add_first(self, connection: Connection) -> None:
-        """As `add`, before all others: it has waited elsewhere."""
-        self.unread.appendleft(connection)
+    def add_taken(self, connection: Connection) -> None:
+        """As `add`, for a connection from the handoff queue, which has waited there."""
+        self._taken.append(connection)
         self._wake()
 
     def add_begun(self, connection: Connection) -> None:
         """Have a thread go on with `connection`."""
         self._begun.append(connection)
         self._wake()
+
+    def hand_over(self, since: float, put: Callable[[Connection], bool]) -> None:
+        """Give `put` those that have waited unread since then or longer, until it refuses one.
+
+        Those that have waited longest come first. Threads take theirs meanwhile.
+        """
+        for line in (self._taken, self._unread):
+            while _since(line) <= since:
+                try:
+                    connection = line.popleft()
+                except IndexError:
+                    break
+                if not put(connection):
+                    line.appendleft(connection)
+                    self._wake()
+                    return
 
     def end(self) -> None:
         """Let every thread return from `work` once it has finished what it is at."""
@@ -98,6 +136,8 @@ class Pool:
                 except ValueError:  # we are just being woken
                     me.acquire()
             serve()
+            if self.after_each is not None:
+                self.after_each()
             if self.full:
                 self._on_free()
 
@@ -111,13 +151,18 @@ class Pool:
                 return self._begun.popleft().pump
             except IndexError:
                 pass
+        if self._taken:
+            try:
+                return self._taken.popleft().serve_unread
+            except IndexError:
+                pass
         if self.full:
             taken = self._take()
             if taken is not None:
                 return taken.serve_unread
-        if self.unread:
+        if self._unread:
             try:
-                return self.unread.popleft().serve_unread
+                return self._unread.popleft().serve_unread
             except IndexError:
                 pass
         return None

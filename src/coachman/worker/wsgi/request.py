@@ -8,6 +8,7 @@ from coachman.protocol.http.chunks import ChunkReader
 from coachman.protocol.http.head import CHUNKED, FieldBlock, HeadBounds, HeadReader, RequestHead, check_begun
 from coachman.protocol.http.refusal import BadRequest
 from coachman.worker.wsgi.body import RequestBody
+from coachman.worker.wsgi.scratch_files import ScratchFiles
 
 __all__ = ["BadRequest", "Request", "RequestParser"]
 
@@ -17,12 +18,14 @@ DEFAULT_HEAD_BOUNDS = HeadBounds()
 class Request:
     """One complete request."""
 
-    __slots__ = ("body", "fields", "method", "target")
+    __slots__ = ("body", "fields", "line", "method", "target")
 
-    def __init__(self, method: str, target: str, fields: FieldBlock) -> None:
+    def __init__(self, method: str, target: str, line: bytes, fields: FieldBlock) -> None:
         self.method = method
         self.target = target
         """As the peer sent it; `split_target` takes it apart."""
+        self.line = line
+        """Method and target in bytes."""
         self.fields = fields
         self.body: RequestBody | None = None
         """None where the request has none or an empty one."""
@@ -44,18 +47,22 @@ class RequestParser:
         "_body_limit",
         "_bounds",
         "_chunks",
+        "_files",
         "_heads",
         "_held",
         "_looked_at",
-        "_remaining",
         "_request",
         "_take",
         "awaits_continue",
         "complete",
+        "missing",
     )
 
-    def __init__(self, bounds: HeadBounds = DEFAULT_HEAD_BOUNDS, body_limit: int = 0) -> None:
-        """`body_limit`: bytes of a body that are taken; 0: any number."""
+    def __init__(
+        self, files: ScratchFiles, bounds: HeadBounds = DEFAULT_HEAD_BOUNDS, body_limit: int = 0
+    ) -> None:
+        """`files` are for large bodies, and stay the caller's. `body_limit`: bytes of one; 0: any number."""
+        self._files = files
         self._bounds = bounds
         self._heads = HeadReader(bounds)
         self._body_limit = body_limit
@@ -71,7 +78,8 @@ class RequestParser:
         """Bytes of `_held` in which every line is known to be well-formed."""
         self._request: Request | None = None
         """The request whose body is being read."""
-        self._remaining = 0
+        self.missing = 0
+        """Bytes that are still to come of a body whose length is known; 0 where none is being read."""
         self._chunks: ChunkReader | None = None
 
     @property
@@ -95,6 +103,10 @@ class RequestParser:
         position, end = 0, len(data)
         while position < end:
             position = self._take(self, data, position)
+
+    def feed_body(self, data: memoryview) -> None:
+        """As `feed`, for no more bytes than are `missing`; `data` may be overwritten afterwards."""
+        self._take_body(data, 0)
 
     def close(self) -> None:
         """Release the bodies of requests that nobody will serve."""
@@ -137,29 +149,30 @@ class RequestParser:
 
     def _begin(self, head: RequestHead) -> None:
         """Go on behind a head."""
-        request = Request(head.method, head.target, head.fields)
-        length = head.fields.length
+        method, target, line, fields, _ = head
+        request = Request(method, target, line, fields)
+        length = fields.length
         if length == 0:
             self._end(request)
             return
         if self._body_limit and length > self._body_limit:
             raise self._too_large()
         self._request = request
-        self.awaits_continue = head.fields.expects_continue
+        self.awaits_continue = fields.expects_continue
         if length == CHUNKED:
             self._chunks = ChunkReader()
             self._take = RequestParser._take_chunks
         else:
-            self._remaining = length
+            self.missing = length
             self._take = RequestParser._take_body
 
     # The body.
 
-    def _take_body(self, data: bytes, position: int) -> int:
-        end = min(len(data), position + self._remaining)
+    def _take_body(self, data: bytes | memoryview, position: int) -> int:
+        end = min(len(data), position + self.missing)
         self._append(memoryview(data)[position:end])
-        self._remaining -= end - position
-        if self._remaining == 0:
+        self.missing -= end - position
+        if self.missing == 0:
             self._end_body()
         return end
 
@@ -181,7 +194,7 @@ class RequestParser:
         assert request is not None
         body = request.body
         if body is None:
-            body = request.body = RequestBody()
+            body = request.body = RequestBody(self._files)
         body.append(data)
         if self._body_limit and body.size > self._body_limit:
             raise self._too_large()

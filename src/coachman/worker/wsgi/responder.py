@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.client_socket import LINGER_SIZE, ClientSocket
-from coachman.worker.wsgi.environ import Environ, build_environ
+from coachman.worker.wsgi.environ import REQUEST_ID, Environ, build_environ
 from coachman.worker.wsgi.file_wrapper import FileWrapper
 from coachman.worker.wsgi.outbox import ClientGone, Outbox, pending_file
 from coachman.worker.wsgi.peer import Peer
@@ -32,6 +32,7 @@ class Responder(ClientSocket):
         "_out",
         "_peer",
         "_request",
+        "_request_id",
         "_requests_left",
         "_response",
         "_source",
@@ -50,6 +51,8 @@ class Responder(ClientSocket):
         self._started = 0
         """When the request in hand went into the application, in monotonic nanoseconds; 0: it did not."""
         self._request: Request | None = None
+        self._request_id = ""
+        """By which it is found in logs; "": it has none."""
         self._response: Response | None = None
         self._source: Iterable[bytes] | None = None
         """What the application returned, while its `close` is still to be called."""
@@ -76,14 +79,16 @@ class Responder(ClientSocket):
             version=request.fields.version,
             keep_alive=keep_alive,
             send=self._write,
+            request_id=self._request_id,
         )
-        line = f"{request.method} {request.target}".encode("latin-1", "replace")
-        self._started = engine.tally.begin(self, line)
+        self._started = engine.tally.begin(self, request.line)
         peer = self._peer
         try:
             environ = build_environ(peer.environ, request, peer.forwarded)
+            if self._request_id:
+                environ[REQUEST_ID] = self._request_id
             result = engine.application(environ, response.start)
-            if engine.closing:
+            if engine.answers_are_last:
                 response.keep_alive = False
             if type(result) is list or type(result) is tuple:
                 body = result[0] if len(result) == 1 else b"".join(result)
@@ -96,7 +101,7 @@ class Responder(ClientSocket):
             self._source = result
             file = pending_file(result) if type(result) is FileWrapper and not response.head_sent else None
             if file is None:
-                engine.tally.hold(self, self._started, line)
+                engine.tally.hold(self, self._started, request.line)
                 self._blocks = iter(result)
             else:
                 head, file.size = response.file_head(file.size)

@@ -8,21 +8,14 @@ from types import TracebackType
 from typing import TypeAlias
 
 from coachman.worker.date_line import date_line
-from coachman.worker.wsgi.header_kinds import (
-    DATE,
-    HOP_BY_HOP,
-    ORDINARY,
-    ApplicationFault,
-    kind_of,
-    known_kinds,
-)
+from coachman.worker.wsgi.header_kinds import ApplicationFault
+from coachman.worker.wsgi.header_lines import header_lines
 
 ExceptionInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Headers: TypeAlias = list[tuple[str, str]]
 
 _NO_HEADERS: Headers = []
 _STATUS = re.compile(r"[2-5][0-9]{2} .*")
-_CONTROLS = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
 
 
 def _check_bytes(data: bytes) -> None:
@@ -42,6 +35,7 @@ class Response:
         "_chunked",
         "_headers",
         "_remaining",
+        "_request_id",
         "_send",
         "_status",
         "fault",
@@ -51,7 +45,16 @@ class Response:
         "version",
     )
 
-    def __init__(self, *, method: str, version: str, keep_alive: bool, send: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        *,
+        method: str,
+        version: str,
+        keep_alive: bool,
+        send: Callable[[bytes], None],
+        request_id: str = "",
+    ) -> None:
+        """`request_id`: what the peer is told, unless the application does; "": nothing."""
         self.version = version
         self.keep_alive = keep_alive
         """Whether the connection can carry a further request; final once the head is made."""
@@ -61,6 +64,7 @@ class Response:
         self.fault = ""
         """What was wrong with the body's length, if anything was; "" otherwise."""
         self._send = send
+        self._request_id = request_id
         self._bodyless = method == "HEAD"
         self._status = ""
         self._headers: Headers = _NO_HEADERS
@@ -175,56 +179,28 @@ class Response:
         status = self._status
         if not status:
             raise ApplicationFault("the application returned before it called start_response()")
-        lines = [f"HTTP/1.1 {status}\r\n"]
-        declared: str | None = None
-        dated = False
-        bodyless_status = status.startswith(("204", "304"))
-        for name, value in self._headers:
-            try:
-                kind = known_kinds[name]
-            except KeyError:
-                kind = kind_of(name)
-            if kind is not ORDINARY:
-                if kind is HOP_BY_HOP:
-                    raise ApplicationFault(f"header {name!r} is the server's to send (PEP 3333)")
-                if kind is DATE:
-                    dated = True
-                elif declared is not None:
-                    raise ApplicationFault("Content-Length was given twice")
-                else:
-                    declared = value
-                    if status.startswith("204"):
-                        continue  # it has none (RFC 9110, 8.6)
-            try:
-                lines.append(name + ": " + value + "\r\n")
-            except TypeError:
-                raise ApplicationFault(f"the value of header {name!r} is no string: {value!r}") from None
-        if not dated:
-            lines.append(date_line())
-        if bodyless_status:
+        own = header_lines(status, self._headers)
+        head = own.text if own.dated else own.text + date_line()
+        if self._request_id and not own.identified:
+            head += b"X-Request-Id: %b\r\n" % self._request_id.encode()
+        if own.bodyless:
             self._bodyless = True
-        if declared is not None:
-            if not declared.isascii() or not declared.isdecimal():
-                raise ApplicationFault(f"Content-Length {declared!r} is not a whole number")
-            self._remaining = int(declared)
-        elif bodyless_status or (self._bodyless and not even_for_head):
+        if own.length is not None:
+            self._remaining = own.length
+        elif own.bodyless or (self._bodyless and not even_for_head):
             pass
         elif length is not None:
-            lines.append(f"Content-Length: {length}\r\n")
+            head += b"Content-Length: %d\r\n" % length
             self._remaining = length
         elif self.version == "1.1":
-            lines.append("Transfer-Encoding: chunked\r\n")
+            head += b"Transfer-Encoding: chunked\r\n"
             self._chunked = True
         else:
             self.keep_alive = False  # only the end of the connection can end this body
         if not self.keep_alive:
-            lines.append("Connection: close\r\n")
+            head += b"Connection: close\r\n"
         elif self.version == "1.0":
-            lines.append("Connection: keep-alive\r\n")
-        encoded = "".join(lines).encode("latin-1")
-        # One check over all lines instead of one for each: every line ends in the only controls it holds.
-        if len(encoded.translate(None, _CONTROLS)) != len(encoded) - 2 * len(lines):
-            raise ApplicationFault(f"a control character in status {status!r} or headers {self._headers!r}")
+            head += b"Connection: keep-alive\r\n"
         self.head_sent = True
         self.sent_status = status
-        return encoded + b"\r\n"
+        return head + b"\r\n"

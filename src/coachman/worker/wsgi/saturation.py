@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from coachman.protocol.scoreboard import OLDEST_START, WAITING
+from coachman.worker.wsgi.crowd import Crowd
 from coachman.worker.wsgi.departures import Departures
 from coachman.worker.wsgi.intake import Intake, Rest
 
@@ -34,10 +35,11 @@ READING_AHEAD: Final = 1_000_000
 class Saturation:
     """Looks at the pool around each turn of the loop. All but `on_free` is for the loop's thread."""
 
-    def __init__(self, engine: ServingLoop, intake: Intake, departures: Departures) -> None:
+    def __init__(self, engine: ServingLoop, intake: Intake, departures: Departures, crowd: Crowd) -> None:
         self._engine = engine
         self._intake = intake
         self._departures = departures
+        self._crowd = crowd
         self._since: float | None = None
         """Since when all threads are busy, as far as the loop has seen; in monotonic seconds."""
         self._full_since = 0.0
@@ -80,13 +82,13 @@ class Saturation:
                 self._since, self._requests_seen = now, requests
             elif now - self._since >= SATURATION_SECONDS and not pool.full:
                 self.take_nothing(pool)
-        if pool.unread:
+        if pool.has_unread():
             self._departures.look_at_pool(pool, now)
 
     def next_look(self, pool: Pool) -> float:
         """Return when to look again although nothing happens, in monotonic seconds; infinity: not at all."""
         moment = inf if self._since is None or pool.full else self._since + SATURATION_SECONDS
-        return min(moment, self._departures.next_look(pool)) if pool.unread else moment
+        return min(moment, self._departures.next_look(pool)) if pool.has_unread() else moment
 
     def take_nothing(self, pool: Pool) -> None:
         """Leave it to others to take connections, until a thread is free."""
@@ -114,4 +116,5 @@ class Saturation:
             self._intake.resume(Rest.FULL)
         else:
             self._full_since = time.monotonic()
-            self._intake.accept_waiting()
+            if not self._crowd.let_in():
+                self._intake.accept_waiting()

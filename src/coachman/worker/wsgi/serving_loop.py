@@ -15,6 +15,7 @@ from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.protocol.scoreboard import CONNECTIONS
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.wsgi.arrivals import Arrivals
+from coachman.worker.wsgi.crowd import Crowd
 from coachman.worker.wsgi.departures import Departures
 from coachman.worker.wsgi.environ import Environ
 from coachman.worker.wsgi.intake import Intake
@@ -22,6 +23,7 @@ from coachman.worker.wsgi.lookout import Lookout
 from coachman.worker.wsgi.loop import Loop
 from coachman.worker.wsgi.pool import Pool
 from coachman.worker.wsgi.saturation import Saturation
+from coachman.worker.wsgi.scratch_files import ScratchFiles
 from coachman.worker.wsgi.shared_tally import SharedTally
 from coachman.worker.wsgi.tally import Tally
 
@@ -54,6 +56,7 @@ class ServingLoop(Loop):
         self.forwarded = ForwardedReader(self.trusted)
         self.proxy_protocol = config.proxy_protocol
         self.threads = config.threads
+        self.scratch_files = ScratchFiles()
         self.tally = Tally(private_cells(), on_notable_call)
         self.pool: Pool | None = None
         """What calls the application; None while the loop itself does."""
@@ -62,7 +65,9 @@ class ServingLoop(Loop):
         self.draining = False
         """Connections are taken no more; what is idle goes."""
         self.closing = False
-        """It goes for good: nobody comes after this worker. Every response is the last on its connection."""
+        """It goes for good: nobody comes after this worker."""
+        self.answers_are_last = False
+        """Every answer is the last one on its connection, which ends with it or can hardly move any more."""
         self.connections: dict[int, Connection] = {}
         """Every open connection, by its descriptor."""
         self.events: Iterator[tuple[int, int]] = iter(())
@@ -77,7 +82,8 @@ class ServingLoop(Loop):
         self._intake = Intake(self._epoll, lambda sock, passport: self._arrivals.on_accepted(sock, passport))
         self._arrivals = Arrivals(self, self._intake)
         self._departures = Departures(self)
-        self._saturation = Saturation(self, self._intake, self._departures)
+        self._crowd = Crowd(self, self._intake)
+        self._saturation = Saturation(self, self._intake, self._departures, self._crowd)
 
     def stop(self) -> None:
         """End `run` after the events in hand; what is not answered by then stays unanswered."""
@@ -87,6 +93,8 @@ class ServingLoop(Loop):
         """Have threads call the application from now on, those that call `work` of the pool returned."""
         self.tally = SharedTally(self.tally)
         self.pool = Pool(self._arrivals.take_between, self._saturation.on_free, self.tally.write)
+        if self.services is not None and self.services.access_log is not None:
+            self.pool.after_each = self.services.access_log.flush
         return self.pool
 
     # What connections call.

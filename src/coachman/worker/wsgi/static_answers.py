@@ -32,17 +32,19 @@ class StaticAnswers:
     def __init__(self, static: StaticFiles) -> None:
         self._static = static
         self._answers: dict[Request, StaticAnswer | None] = {}
-        """None: it is for the application."""
+        """By requests that may be for a file. None: there is none, so it is for the application."""
 
     def find(self, request: Request) -> StaticAnswer | None:
         """Return the answer to `request`, which stays here; None where it is for the application."""
+        static = self._static
+        target = request.target
+        if target[0] == "/" and not target.startswith(static.starts):
+            return None  # as nearly always
         try:
             return self._answers[request]
         except KeyError:
             pass
-        static = self._static
         answer = None
-        target = request.target
         if not target.startswith("/"):
             path, query, _ = split_target(target)
             target = f"{path}?{query}"
@@ -55,7 +57,8 @@ class StaticAnswers:
     def take(self, request: Request) -> StaticAnswer | None:
         """Return the answer to `request`, which is the caller's to close; None: it is for the application."""
         answer = self.find(request)
-        del self._answers[request]
+        if self._answers:
+            self._answers.pop(request, None)
         return answer
 
     def any_asked_for(self, sock: socket.socket) -> bool:

@@ -20,8 +20,5 @@ def traceback_text(error: BaseException, engine_file: str) -> str:
 def error_response(status: str, *, head_only: bool = False) -> bytes:
     """Return a whole response that says no more than `status`, and is the last on its connection."""
     body = f"{status}\n".encode()
-    head = (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-        f"{date_line()}Connection: close\r\n\r\n"
-    )
-    return head.encode() + (b"" if head_only else body)
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + date_line() + b"Connection: close\r\n\r\n" + (b"" if head_only else body)
