@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PATIENCE = int(PATIENCE_SECONDS * 1e9)
 
-
 REBALANCED = 16
 """Idle connections that go to an idle sibling after one long turn of brief calls."""
 
