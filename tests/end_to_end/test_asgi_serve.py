@@ -50,6 +50,7 @@ leave = asyncio.Event()
 async def application(scope, receive, send):
     if scope["type"] == "http":
         if scope["path"] == "/slow":
+            leave.clear()
             print("slow request", flush=True)
             await leave.wait()
         else:
@@ -132,8 +133,8 @@ def test_stopping_finishes_requests_and_closes_websockets_with_1012(tmp_path: Pa
         with (
             connect(server.url.replace("http", "ws", 1), proxy=None, ping_interval=None) as websocket,
             RawClient(server.url) as slow,
-            RawClient(server.url) as quick,
             RawClient(server.url) as begun,
+            RawClient(server.url) as quick,  # accepted after it
         ):
             slow.get("/slow")
             server.wait_for_output("slow request")
@@ -231,14 +232,16 @@ def test_a_request_that_takes_too_long_is_answered_and_its_task_is_shown(tmp_pat
         server.wait_for_output(r"worker 1 \(pid \d+\) is ready[\s\S]*is ready")
 
 
-def test_the_status_of_a_worker_is_on_the_scoreboard(tmp_path: Path) -> None:
-    write_application(tmp_path, PLAIN)
-    with CoachmanServe(*ONE_PROCESS, folder=tmp_path) as server:
+def test_what_a_worker_has_done_and_was_doing_is_known_when_it_is_killed(tmp_path: Path) -> None:
+    write_application(tmp_path, WEBSOCKET)
+    with CoachmanServe(*ONE_PROCESS, folder=tmp_path) as server, RawClient(server.url) as client:
         for _ in range(3):
             httpx.get(server.url, timeout=TIMEOUT, trust_env=False).raise_for_status()
-        pid = server.ready_workers(1)[0]
-        os.kill(pid, signal.SIGKILL)
-        server.wait_for_output(r"ended with SIGKILL after 3 requests")
+        client.get("/slow")
+        # Its turn comes after those that were answered have been counted: an answer is out a moment before.
+        server.wait_for_output("slow request")
+        os.kill(server.ready_workers(1)[0], signal.SIGKILL)
+        server.wait_for_output(r"ended with SIGKILL after 3 requests in .* s, in GET /slow, ")
 
 
 def test_no_connection_ends_when_workers_are_replaced_under_load(tmp_path: Path) -> None:

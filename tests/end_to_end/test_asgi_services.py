@@ -27,6 +27,16 @@ APPLICATION = (
             wait_at_gate()  # the loop as well
         elif path == "/patient":
             await wait_patiently()
+        elif path == "/fail":
+            raise LookupError("oh")
+        elif path == "/nothing":
+            return
+        elif path == "/body":
+            while (await receive()).get("more_body"):
+                pass
+        elif path == "/until-the-client-goes":
+            while (await receive())["type"] != "http.disconnect":
+                pass
         headers = [(b"content-type", b"text/plain")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         if path == "/events":
@@ -50,7 +60,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CoachmanServe]:
     (folder / "public" / "large.bin").write_bytes(LARGE)
     (folder / "public" / "hello.txt").write_text("0123456789")
     (folder / "public" / "link").symlink_to("../secret")
-    options = ("--static", "/assets=public", "--access-log", "common")
+    options = ("--static", "/assets=public", "--access-log", "common", "--max-body-size", "10")
     with CoachmanServe(".", *ONE_PROCESS, *options, folder=folder) as server:
         yield server
 
@@ -95,6 +105,32 @@ def test_a_line_says_how_it_went(server: CoachmanServe) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sent", "line"),
+    [
+        (b"GET /fail HTTP/1.1\r\nHost: x\r\n\r\n", '"GET /fail HTTP/1\\.1" 500 26 '),
+        (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", '"GET /nothing HTTP/1\\.1" 500 26 '),
+        (b"GET /refused HTTP/1.1\r\n\r\n", '"-" 400 16 '),
+        (
+            b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"8\r\n12345678\r\n8\r\n12345678\r\n",
+            '"POST /body HTTP/1\\.1" 413 22 ',
+        ),
+    ],
+    ids=["failed", "no answer", "no request", "body too large"],
+)
+def test_what_is_answered_without_the_application_has_its_line(
+    server: CoachmanServe, sent: bytes, line: str
+) -> None:
+    before = len(server.output())
+    with RawClient(server.url) as client:
+        client.send(sent)
+        answer = client.answer()
+    server.wait_for_output(rf"access: 127\.0\.0\.1 .* {line}", after=before)
+    assert f" {answer.status} {len(answer.body)} " in line
+    assert line.startswith('"-"') == (f' "-" {answer.status} ' in server.output()[before:])
+
+
 @pytest.mark.parametrize("path", ["/stuck", "/patient"])
 def test_a_request_that_takes_too_long_is_answered_and_explained(tmp_path: Path, path: str) -> None:
     write_application(tmp_path, *APPLICATION)
@@ -128,7 +164,7 @@ def test_a_response_that_has_begun_may_take_its_time(tmp_path: Path) -> None:
     ):
         patient.get("/events")
         gate.wait_for_arrival()
-        late.get("/patient")
+        late.get("/until-the-client-goes")  # and no longer, or the worker would wait for it in the end
         assert late.answer().status == 504  # so the time of the other one was up as well
         gate.open()
         assert patient.answer().body == b"first application /events"

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import threading
 
 import pytest
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 
 from coachman.config.model import Bounds, WorkerConfig
+from coachman.worker.asgi.http_connection import HttpConnection
+from coachman.worker.asgi.patience import Flow
 
 from .asgi_serving import (
     TIMEOUT,
     Receive,
     Scope,
     Send,
+    Served,
     answer,
     echo,
     read_body,
     receive_all,
     receive_response,
+    receive_through,
     served,
 )
 
@@ -104,6 +110,140 @@ def test_an_application_that_does_not_read_is_not_the_clients_fault() -> None:
         client = serving.connect()
         client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
         assert receive_response(client)[1] == b"200000"
+
+
+def test_an_application_that_does_not_ask_for_the_body_is_not_the_clients_fault() -> None:
+    begin = asyncio.Event()
+    entered, looked = threading.Event(), threading.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        entered.set()
+        await begin.wait()
+        await answer(send, await read_body(receive))
+
+    with served(application, Bounds(body_timeout=TIMEOUT)) as serving:
+        client = serving.connect()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+        assert entered.wait(TIMEOUT)
+
+        def let_time_pass_and_read() -> None:
+            (connection,) = connections(serving)
+            connection._body_since -= 1000
+            connection._body_progress -= 1000
+            begin.set()
+
+        def look() -> None:
+            connections(serving)[0].on_late_body()
+            looked.set()
+
+        serving.engine.call_soon(let_time_pass_and_read)
+        assert receive_through(client, b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        serving.engine.call_soon(look)
+        assert looked.wait(TIMEOUT)
+        client.sendall(b"x")
+        assert receive_response(client)[1] == b"x"
+
+
+def test_a_byte_now_and_then_is_no_progress_for_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    with served(echo, Bounds(body_timeout=4 * SHORT)) as serving:
+        client = serving.connect()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        sent = 0
+        while not select.select([client], [], [], SHORT / 10)[0]:  # one byte, and no answer yet
+            client.sendall(b"x")
+            sent += 1
+            assert sent < 999, "it would never end"
+        assert receive_all(client).startswith(b"HTTP/1.1 408 ")
+    assert "or less than 1024 bytes a second" in capsys.readouterr().err
+
+
+PAUSES = HIGH_WATER_LIMIT + 1
+"""Bytes of a body after which no more is taken in until the application reads."""
+HALF = 100_000
+
+
+@pytest.mark.parametrize("more", [b"", b"x"], ids=["nothing more comes", "more comes"])
+def test_a_time_that_has_passed_while_the_application_did_not_read_is_not_the_clients(
+    monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    begin = asyncio.Event()
+    paused, seen, looked = threading.Event(), threading.Event(), threading.Event()
+
+    def pause_reading(flow: Flow) -> None:
+        FlowControl.pause_reading(flow)
+        paused.set()
+
+    monkeypatch.setattr(Flow, "pause_reading", pause_reading)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await begin.wait()
+        received = 0
+        while received < PAUSES + len(more):
+            received += len((await receive())["body"])
+        seen.set()
+        await answer(send, b"%d" % (received + len(await read_body(receive))))
+
+    with served(application, Bounds(body_timeout=TIMEOUT)) as serving:
+        client = serving.connect()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (PAUSES + 2)
+        client.sendall(head + b"x" * PAUSES)
+        assert paused.wait(TIMEOUT)
+
+        def let_time_pass_and_read() -> None:
+            (connection,) = connections(serving)
+            connection._body_since -= 1000
+            connection._body_progress -= 1000
+            begin.set()
+
+        serving.engine.call_soon(let_time_pass_and_read)
+        client.sendall(more)
+        assert seen.wait(TIMEOUT)
+
+        def look() -> None:
+            connections(serving)[0].on_late_body()
+            looked.set()
+
+        serving.engine.call_soon(look)
+        assert looked.wait(TIMEOUT)
+        client.sendall(b"x" * (2 - len(more)))
+        assert receive_response(client)[1] == b"%d" % (PAUSES + 2)
+
+
+@pytest.mark.parametrize(("ago", "answered"), [(100, b"HTTP/1.1 200 "), (1000, b"HTTP/1.1 408 ")])
+def test_a_long_body_may_take_as_long_as_its_pace_allows(ago: float, answered: bytes) -> None:
+    """At 1 KiB a second, what has come allows for 97 seconds, and the time-out for some more."""
+    entered = threading.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        received = 0
+        while received < HALF:
+            received += len((await receive())["body"])
+        entered.set()
+        await answer(send, await read_body(receive))
+
+    with served(application, Bounds(body_timeout=TIMEOUT)) as serving:
+        client = serving.connect()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+        client.sendall(head % (HALF + 1) + b"x" * HALF)
+        assert entered.wait(TIMEOUT)
+
+        def let_time_pass() -> None:
+            (connection,) = connections(serving)
+            connection._body_since -= ago
+            # Where it was paused in between, it began anew.
+            connection.flow.resumed_at, connection._body_before = 0.0, 0
+            connection.on_late_body()
+            client.sendall(b"x")
+
+        serving.engine.call_soon(let_time_pass)
+        assert receive_all(client).startswith(answered)
+
+
+def connections(serving: Served) -> list[HttpConnection]:
+    """Return those that the engine has, in its thread."""
+    clients = list(serving.engine._context.clients)
+    assert all(isinstance(client, HttpConnection) for client in clients)
+    return clients  # type: ignore[return-value]  # as was just seen
 
 
 def test_a_client_that_takes_nothing_is_left(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from typing import Any
+
+import pytest
 
 from .asgi_serving import (
     TIMEOUT,
@@ -12,11 +15,15 @@ from .asgi_serving import (
     Scope,
     Send,
     answer,
+    echo,
     receive_all,
     receive_response,
     receive_through,
     served,
 )
+
+ENDLESS = 1000.0
+"""Seconds of a drain that no test would outlast: it is over when nothing is in hand."""
 
 
 class Slow:
@@ -148,4 +155,39 @@ def test_a_client_that_is_slow_to_read_still_gets_its_response_whole() -> None:
         serving.drain()
         assert receive_response(client)[1] == b"x" * 5_000_000
         assert client.recv(1) == b""
+        assert serving.wait() is True
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["open", "closed by its client"])
+def test_a_connection_that_comes_at_the_last_moment_does_not_hold_the_end_up(gone: bool) -> None:
+    with served(echo) as serving:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+
+            def adopt_and_drain() -> None:
+                if gone:
+                    theirs.close()
+                serving.engine.adopt(ours)
+                serving.engine.drain(ENDLESS)
+
+            serving.engine.call_soon(adopt_and_drain)
+            assert serving.wait() is True
+
+
+@pytest.mark.parametrize("draining", [False, True], ids=["before", "afterwards"])
+def test_who_was_refused_does_not_hold_the_end_up(monkeypatch: pytest.MonkeyPatch, draining: bool) -> None:
+    monkeypatch.setattr("coachman.worker.asgi.context.LINGER_SECONDS", ENDLESS)
+    with served(echo) as serving:
+        client, other = serving.connect(), serving.connect()
+        client.sendall(b"GET /")
+        other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        receive_response(other)  # by now, what the first one has sent is read
+        if draining:
+            serving.drain(ENDLESS)
+            assert other.recv(1) == b""
+        client.sendall(b" HTTP/1.1\r\n\r\n")
+        assert receive_all(client).startswith(b"HTTP/1.1 400 ")
+        if not draining:
+            serving.drain(ENDLESS)
         assert serving.wait() is True

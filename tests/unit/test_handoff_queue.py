@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from coachman.policy.handing_over import worth_handing_over
 from coachman.policy.slow_calls import AMONG, SlowCalls, Usage, Verdict
 from coachman.protocol.handoff import Passport, decode_passport, encode_passport
 from coachman.unix.handoff import OVERTAKING_SECONDS, HandoffQueue, NoDescriptorLeft
@@ -207,12 +206,6 @@ def test_a_passport_of_another_version_is_read_as_far_as_it_is_understood() -> N
     assert decode_passport(b'{"served": 3, "stamp": [1, 2]}') == Passport(served=3)
     assert decode_passport(b"\x00\x01") is None
     assert decode_passport(b'{"served": "many"}') is None
-
-
-def test_connections_move_where_calls_are_long_or_somebody_is_idle() -> None:
-    assert worth_handing_over(average_call=0.001, idle_siblings=0)
-    assert worth_handing_over(average_call=0.00002, idle_siblings=1)
-    assert not worth_handing_over(average_call=0.00002, idle_siblings=0)
 
 
 WAITED, WORKED, PREEMPTED = Usage(0.0001, 1), Usage(0.006, 0), Usage(0.0001, 0)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coachman.config.model import Bounds
+from coachman.policy.body_pace import BODY_RATE
 from coachman.worker.wsgi.timeouts import (
-    BODY_RATE,
     LINGER_TIMEOUT,
     Agenda,
     Phase,

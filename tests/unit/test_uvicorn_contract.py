@@ -20,6 +20,9 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+# With the first loop of a process, libuv makes a pipe and keeps it: no test is to be blamed for that.
+uvloop.new_event_loop().close()
+
 LOOPS = [asyncio.SelectorEventLoop, uvloop.new_event_loop]
 
 
@@ -115,6 +118,7 @@ def test_what_the_protocol_asks_of_a_cycle_is_what_ours_has() -> None:
 def test_flow_control_tells_what_is_paused() -> None:
     assert {"read_paused", "write_paused"} <= set(FlowControl.__init__.__code__.co_names)
     assert inspect.iscoroutinefunction(FlowControl.drain)
+    assert "resume_reading" in RequestResponseCycle.receive.__code__.co_names, "as the application reads"
 
 
 def test_a_websocket_has_the_attributes_that_are_used() -> None:

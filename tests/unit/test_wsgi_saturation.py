@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from coachman.config.model import WorkerConfig
+from coachman.policy.handing_over import AVERAGED_REQUESTS
 from coachman.worker.wsgi import shared_tally
-from coachman.worker.wsgi.departures import AVERAGED_REQUESTS
 from coachman.worker.wsgi.engine import Engine
 from coachman.worker.wsgi.saturation import READING_AHEAD, WRITE_INTERVAL, Saturation
 

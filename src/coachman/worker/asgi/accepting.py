@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from coachman.unix.standard_descriptors import above_standard
@@ -34,6 +34,8 @@ class Accepting:
         """What is called when one of these descriptors can be read."""
         self._watching = True
         self._pause: asyncio.TimerHandle | None = None
+        self._left: asyncio.TimerHandle | None = None
+        """When to look again at what was left to others."""
 
     def add(self, listener: socket.socket) -> None:
         """Accept on `listener`, which is taken over."""
@@ -60,12 +62,23 @@ class Accepting:
             for fd, take in self._sources.items():
                 self._loop.add_reader(fd, take)
 
+    def leave_to_others(self, fds: Iterable[int], seconds: float) -> None:
+        """Do not look at these sources for a moment, in which others may take what is there."""
+        if not self._watching or self._left is not None:
+            return
+        left = [fd for fd in fds if fd in self._sources]
+        if left:
+            for fd in left:
+                self._loop.remove_reader(fd)
+            self._left = self._loop.call_later(seconds, self._look_again, left)
+
     def close(self) -> None:
         """Close the listeners, and forget all other sources."""
         self.rest()
         self._sources.clear()
-        if self._pause is not None:
-            self._pause.cancel()
+        for timer in (self._pause, self._left):
+            if timer is not None:
+                timer.cancel()
         while self._listeners:
             self._listeners.pop().close()
 
@@ -89,6 +102,12 @@ class Accepting:
         self.rest()
         if self._pause is None:
             self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)
+
+    def _look_again(self, left: Iterable[int]) -> None:
+        self._left = None
+        for fd in left:
+            if self._watching and fd in self._sources:
+                self._loop.add_reader(fd, self._sources[fd])
 
     def _end_pause(self) -> None:
         self._pause = None

@@ -43,17 +43,24 @@ class Board:
         """Keep no view of the cells."""
         self._bytes.release()
 
-    def began(self, request: object, line: bytes) -> None:
-        """Note that `request`, any object of its own, goes into the application."""
+    def began(self, request: object, line: bytes) -> int:
+        """Note that `request`, any object of its own, goes into the application; return when.
+
+        Here and below, times are in nanoseconds, of the monotonic clock.
+        """
         started, cells = self._started, self.cells
         start = time.monotonic_ns()
         started[request] = (start, line)
         cells[IN_FLIGHT] = count = len(started)
         if count == 1:
             self._show_oldest(start, line)
+        return start
 
-    def ended(self, request: object, status: int) -> None:
-        """Note that `request` has left the application with a `status`; 0: it has none to show."""
+    def ended(self, request: object, status: int) -> int:
+        """Note that `request` has left the application with a `status`; 0: it has none to show.
+
+        Returns how long it was there.
+        """
         started, cells = self._started, self.cells
         start, _ = started.pop(request)
         took = time.monotonic_ns() - start
@@ -65,6 +72,11 @@ class Board:
             cells[STATUS_CLASSES - 1 + status // 100] += 1
         if start == cells[OLDEST_START]:
             self._show_oldest(*next(iter(started.values()), (0, b"")))
+        return took
+
+    def totals(self) -> tuple[int, int]:
+        """Return the requests that have ended, and how long they took together."""
+        return self.cells[REQUESTS], self.cells[DURATION_SUM]
 
     def connections(self, count: int) -> None:
         """Note how many connections are open."""

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from sys import maxsize
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.http.forwarded import ForwardedReader
@@ -14,7 +14,11 @@ from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.worker.asgi.board import Board
 from coachman.worker.asgi.deadlines import Deadlines
+from coachman.worker.asgi.departures import Departures
 from coachman.worker.asgi.lifespan import Application
+
+if TYPE_CHECKING:
+    from coachman.worker.access_log import AccessLog
 
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is thrown away, so that it can read why."""
@@ -88,6 +92,8 @@ class Context:
         """Whether every connection begins with the PROXY protocol."""
         self.loop = loop
         self.board = Board()
+        self.access_log: AccessLog | None = None
+        """Where requests are noted that do not reach the application; None: nowhere."""
         self.draining = False
         """Accepting has ended; a connection goes as soon as it is idle."""
         self.answers_are_last = False
@@ -102,6 +108,7 @@ class Context:
 
         The socket stays the caller's. Returns False where nobody can take it.
         """
+        self.departures = Departures()
         self.heads = _deadlines(loop, bounds.header_timeout, lambda client: client.on_late_head())
         self.bodies = _deadlines(loop, bounds.body_timeout, lambda client: client.on_late_body())
         self.idle = _deadlines(loop, bounds.keep_alive_timeout, lambda client: client.on_late_request())
@@ -127,6 +134,7 @@ class Context:
         """Forget everything that was to happen, and give the scoreboard back."""
         for deadlines in self._all_deadlines:
             deadlines.close()
+        self.departures.close()
         self.board.release()
 
     def returned(self, task: asyncio.Task[None]) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from coachman.worker.asgi.response_head import make_head
+
+FAILURE: Final = b"500 Internal Server Error\n"
 
 
 class Cycle(RequestResponseCycle):
@@ -47,6 +49,8 @@ class Cycle(RequestResponseCycle):
         self.response_complete = False
         self.status = 0
         """Once the application has given it."""
+        self.instead = (0, 0)
+        """Status and bytes of body of the answer that the application is refused for, where it is."""
         self.task: asyncio.Task[None] | None = None
         """The call of the application."""
         self._date = date
@@ -117,6 +121,16 @@ class Cycle(RequestResponseCycle):
         if status in (204, 304):
             self._bodyless = True
         return head
+
+    def answered(self, status: int, size: int) -> tuple[int, int]:
+        """Return status and bytes of body that go out, given those that the application has sent."""
+        if any(self.instead):
+            return self.instead
+        return (status, size) if status or self.disconnected else (500, len(FAILURE))
+
+    def fail(self) -> None:
+        """Answer for an application that has failed."""
+        self.answer(500, FAILURE)
 
     def answer(self, status: int, body: bytes) -> None:
         """Answer for the application, where nothing of a response was sent; the connection ends with it."""

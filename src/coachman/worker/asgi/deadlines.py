@@ -26,6 +26,8 @@ class Deadlines(Generic[T]):
         self._on_expired = on_expired
         self._since: dict[T, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timers: dict[T, asyncio.TimerHandle] = {}
+        """Of those that have got more time than all."""
 
     def watch(self, thing: T) -> None:
         """Let its time begin now; what is watched already must be forgotten first."""
@@ -36,16 +38,29 @@ class Deadlines(Generic[T]):
         if self._timer is None:
             self._timer = self._loop.call_at(now + self._seconds, self._look)
 
+    def watch_until(self, thing: T, moment: float) -> None:
+        """Watch what has expired on, until `moment` of the loop's time. That costs a timer: it is for few."""
+        self._timers[thing] = self._loop.call_at(moment, self._expire, thing)
+
     def forget(self, thing: T) -> None:
         """Watch it no longer; nothing happens where it is not watched."""
         self._since.pop(thing, None)
+        if self._timers and (timer := self._timers.pop(thing, None)) is not None:
+            timer.cancel()
 
     def close(self) -> None:
         """Forget everything."""
         self._since.clear()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _expire(self, thing: T) -> None:
+        del self._timers[thing]
+        self._on_expired(thing)
 
     def _look(self) -> None:
         now = self._loop.time()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
 from coachman.policy.draining import DrainPlan, drain_plan
-from coachman.policy.handing_over import hopes_until
+from coachman.policy.handing_over import PATIENCE_SECONDS, hopes_until
 from coachman.protocol.scoreboard import ACCEPTED
 from coachman.worker.asgi.accepting import Accepting
 from coachman.worker.asgi.adapter import protocol_factory
@@ -84,13 +84,16 @@ class AsgiEngine:
         self._context.application = ServicedApplication(self._context.application, services)
         access_log = services.access_log
         if access_log is not None:
+            self._context.access_log = access_log
             access_log.on_stuck = lambda: self.call_soon(lambda: self._write_on(access_log))
 
     def join_handoff(self, handoff: Handoff) -> None:
         """Share connections with the siblings."""
         self._handoff = handoff
-        self._handing_over = HandingOver(self.loop, handoff, self._context.board, self._heed_queue)
-        self._context.hand_over = self._handing_over.put
+        board = self._context.board
+        self._handing_over = HandingOver(self.loop, handoff, board, self._heed_queue)
+        self._context.hand_over = self._hand_over
+        self._context.departures.join(handoff, board)
         for fd in handoff.take_fds:
             self._accepting.add_source(fd, self._take_over)
         handoff.announce(True)
@@ -260,6 +263,14 @@ class AsgiEngine:
         self.adopt(*taken)
         return True
 
+    def _hand_over(self, sock: socket.socket, arrival: Arrival) -> bool:
+        """Put a connection into the queue, `sock` staying the caller's; False: there is no room."""
+        assert self._handoff is not None
+        assert self._handing_over is not None
+        # It is there because this loop is late or ends: whoever looks sooner is to take it.
+        self._accepting.leave_to_others(self._handoff.take_fds, PATIENCE_SECONDS)
+        return self._handing_over.put(sock, arrival)
+
     def _end_hope(self) -> None:
         self._hopeless = True
         self._heed_queue()
@@ -280,7 +291,7 @@ class AsgiEngine:
         """Serve a connection, which is taken over. In the thread of `run` only."""
         task = self.loop.create_task(self._connect(sock, arrival))
         self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        task.add_done_callback(self._on_connected)
         if not self._has_room():
             self._accepting.rest()
 
@@ -291,6 +302,10 @@ class AsgiEngine:
                 client.drain()
         except (OSError, asyncio.CancelledError):  # the peer is gone already
             sock.close()
+
+    def _on_connected(self, task: asyncio.Task[None]) -> None:
+        # Not the task itself: it is in hand until it is done, and whoever looks before that waits on.
+        self._connecting.discard(task)
         self._note_change()
 
     def _has_room(self) -> bool:

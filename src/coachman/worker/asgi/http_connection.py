@@ -8,24 +8,24 @@ are counted, and an idle connection waits in one of our deadlines instead of a t
 from __future__ import annotations
 
 import asyncio
-import socket
 from functools import partial
 from typing import Any
 
 from uvicorn.config import Config
 
 from coachman.protocol.http.refusal import BadRequest
-from coachman.worker.asgi.context import Arrival, Context, Introduction
+from coachman.worker.asgi.context import Arrival, Context
 from coachman.worker.asgi.cycle import Cycle
-from coachman.worker.asgi.patience import Patience
-from coachman.worker.asgi.refusal import refusal_response
+from coachman.worker.asgi.departures import PATIENCE
+from coachman.worker.asgi.leaving import Leaving
+from coachman.worker.asgi.refusal import refusal_body, refusal_response, refused
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
 from coachman.worker.asgi.wording import frames_of, line_of
 from coachman.worker.complaints import complain
 
 
-class HttpConnection(Patience):
+class HttpConnection(Leaving):
     """The server's end of one connection, which asyncio drives."""
 
     def __init__(
@@ -33,10 +33,6 @@ class HttpConnection(Patience):
     ) -> None:
         super().__init__(context, config, state, app_state, arrival)
         self._state = state
-        self._running: Cycle | None = None
-        """The request whose response is due."""
-        self._refusal: BadRequest | None = None
-        """The answer to what will not be served; it follows the responses that are still due."""
 
     # What asyncio calls.
 
@@ -71,7 +67,7 @@ class HttpConnection(Patience):
             if self._deadlines is not self._context.heads:
                 self._wait_in(self._context.heads)
         elif self._body_size != body_size or self._deadlines is not self._context.bodies:
-            self._wait_in(self._context.bodies)
+            self._wait_for_body()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -108,7 +104,7 @@ class HttpConnection(Patience):
             on_response=self.on_response_complete,
         )
         if self._running is None:
-            self._call(cycle)
+            self._call(cycle, waited_in_kernel=True)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
@@ -134,7 +130,8 @@ class HttpConnection(Patience):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._call(self.pipeline.pop()[0])  # type: ignore[arg-type]  # what was put there is ours
+            cycle = self.pipeline.pop()[0]
+            self._call(cycle, waited_in_kernel=False)  # type: ignore[arg-type]  # what was put there is ours
         elif self._refusal is not None:
             self._answer(self._refusal)
         elif not self._receiving:
@@ -143,6 +140,7 @@ class HttpConnection(Patience):
     def handle_websocket_upgrade(self) -> None:
         """Give the transport to a WebSocket; nothing happens here any more."""
         self._upgraded = True
+        self._context.departures.release(self, self._fd)
         self._context.closed(self)
         scope = self.scope
         self.ws_protocol_class = partial(  # type: ignore[assignment]
@@ -152,15 +150,18 @@ class HttpConnection(Patience):
 
     # Serving a request.
 
-    def _call(self, cycle: Cycle) -> None:
+    def _call(self, cycle: Cycle, *, waited_in_kernel: bool) -> None:
+        """Call the application; whether it is the last request that was read, in the present turn."""
         self._running = cycle
-        cycle.task = task = self.loop.create_task(self._serve(cycle))
+        cycle.task = task = self.loop.create_task(self._serve(cycle, waited_in_kernel))
         self._context.tasks.add(task)
 
-    async def _serve(self, cycle: Cycle) -> None:
+    async def _serve(self, cycle: Cycle, waited_in_kernel: bool) -> None:
         """Call the application: what `run_asgi` of uvicorn does, with our counting and our words."""
         context, scope = self._context, cycle.scope
-        context.board.began(cycle, scope["method"].encode() + b" " + scope["raw_path"])
+        now = context.board.began(cycle, scope["method"].encode() + b" " + scope["raw_path"])
+        if now >= context.departures.next_sample and waited_in_kernel:
+            context.departures.look_at(self, now)
         try:
             await context.application(scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
             if not cycle.response_complete and not cycle.disconnected:
@@ -185,13 +186,15 @@ class HttpConnection(Patience):
         if cycle.response_started:
             self.transport.close()
         else:
-            cycle.answer(500, b"500 Internal Server Error\n")
+            cycle.fail()
 
     def _finish(self) -> None:
         """Note that the response which was due is complete, or will never be."""
         cycle, self._running = self._running, None
         assert cycle is not None
-        self._context.board.ended(cycle, cycle.status)
+        self._took = self._context.board.ended(cycle, cycle.status)
+        if self._took >= PATIENCE:
+            self._context.departures.look_at_those_who_wait()
 
     # Refusing one.
 
@@ -210,6 +213,8 @@ class HttpConnection(Patience):
             elif running is not None:
                 # Its application is running, and has to hear that the rest of the body will not come.
                 running.disconnected = True
+                if not running.response_started:
+                    running.instead = int(refusal.status[:3]), len(refusal_body(refusal.status))
                 running.message_event.set()
                 if running.response_started:
                     self.transport.close()
@@ -220,75 +225,18 @@ class HttpConnection(Patience):
 
     def _answer(self, refusal: BadRequest) -> None:
         self.transport.write(refusal_response(refusal.status))
+        access_log = self._context.access_log
+        if access_log is not None and not (self._receiving and not self._in_head):
+            access_log.add(refused(refusal.status, self.client[0] if self.client else ""))
+            self.loop.call_soon(access_log.flush)
         # To close with something unread would have the kernel reset the connection, and the answer might
         # never be read: what still comes is thrown away for a moment.
         self.transport.write_eof()
-        self._context.lingering.watch(self)
-
-    # Waiting, and going.
-
-    @property
-    def idle(self) -> bool:
-        """True while the connection waits for the first byte of a request, and no response is due."""
-        return not self._receiving and self._running is None and not self.pipeline and self._refusal is None
-
-    def drain(self) -> None:
-        """Go now where the connection is idle, else with the last response that is due."""
-        if self.idle:
-            self._leave()
-        elif self._context.answers_are_last and self._running is not None:
-            self._running.keep_alive = False
-
-    def say_farewell(self) -> None:
-        """Close, where the queue still has no room; a request in hand has some time left."""
-        if self.idle:
-            self.transport.close()
-
-    def _rest(self) -> None:
-        """Wait for the next request, or go where the worker is about to end."""
+        self._lingers = True
         if self._context.draining:
-            self._leave()
-            return
-        if self.transport.get_write_buffer_size():
-            self._wait_for_reader()
-        self._wait_in(self._context.idle)
-
-    def _departure(self) -> Arrival:
-        """Return what the next worker has to know."""
-        if not self._context.proxy_protocol or self._introduction is not None:
-            return Arrival(self._requests)
-        return Arrival(self._requests, Introduction(self.client, self.server, self.scheme or "http"))
-
-    def _leave(self) -> None:
-        """Move the connection to another worker, or end it."""
-        transport = self.transport
-        if transport.is_closing():
-            return  # it has left already, and must not come into the queue a second time
-        if transport.get_write_buffer_size():
-            transport.set_write_buffer_limits(high=0)  # then the end of it is told, in resume_writing
-            return
-        # A socket object of our own: those that loops give out are made to be looked at only. It borrows the
-        # descriptor, because there may be none left for a duplicate.
-        sock = socket.socket(fileno=transport.get_extra_info("socket").fileno())
-        try:
-            hand_over = self._context.hand_over
-            if hand_over is None:
-                if not _has_unread(sock):
-                    transport.close()
-            elif hand_over(sock, self._departure()):
-                # The queue holds the connection open: nothing that is closed here ends it.
-                transport.abort()
-            # Else there is no room in the queue, and we are told when there is.
-        finally:
-            sock.detach()
-
-
-def _has_unread(sock: socket.socket) -> bool:
-    """Return whether the kernel has bytes of the peer, of which the loop will tell."""
-    try:
-        return bool(sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-    except OSError:
-        return False
+            self.transport.close()
+        else:
+            self._context.lingering.watch(self)
 
 
 def _do_nothing() -> None:

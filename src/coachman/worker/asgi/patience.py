@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 
+from coachman.policy.body_pace import body_deadline, too_slow
 from coachman.protocol.http.refusal import BadRequest
 from coachman.worker.asgi.context import Arrival, Context, Waiting
 from coachman.worker.asgi.deadlines import Deadlines
@@ -25,6 +28,16 @@ class Patience(Incoming):
         """Those in which the connection waits for its peer to send something."""
         self._unsent = 0
         """Bytes that the peer had not taken when they were last looked at."""
+        self._body_since = self._body_progress = 0.0
+        """Since when the peer can send its body, and when it has last done so; by the loop's clock."""
+        self._body_before = 0
+        """Bytes of it that had come before."""
+        self._body_held = False
+        """It waited at that moment to be asked for (Expect: 100-continue)."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow: Flow = Flow(transport, self.loop)
 
     def _refuse(self, refusal: BadRequest) -> None:
         """Answer with `refusal`, once the responses that are due before have been sent."""
@@ -50,11 +63,23 @@ class Patience(Incoming):
             self.transport.close()
 
     def on_late_body(self) -> None:
-        """Refuse the request, unless it is the application that does not read."""
-        if self.flow.read_paused:
+        """Refuse the request, unless its body comes fast enough, or the application does not read it."""
+        timeout = self._context.bounds.body_timeout
+        if self.flow.read_paused or self.flow.resumed_at > self._body_since or self._body_held:
+            # What it could not send meanwhile is not held against it: its time begins anew.
+            self._begin_pace(self._body_size)
             self._context.bodies.watch(self)
+            return
+        moment = body_deadline(
+            since=self._body_since,
+            progress=self._body_progress,
+            received=self._body_size - self._body_before,
+            timeout=timeout,
+        )
+        if self.loop.time() < moment:
+            self._context.bodies.watch_until(self, moment)
         else:
-            self._refuse(BadRequest("408 Request Timeout", "its body made no progress"))
+            self._refuse(BadRequest("408 Request Timeout", too_slow(timeout)))
 
     def on_late_request(self) -> None:
         """Close."""
@@ -76,9 +101,39 @@ class Patience(Incoming):
         if deadlines is not None:
             deadlines.watch(self)
 
+    def _wait_for_body(self) -> None:
+        """Note that a part of a body has come, or is to come."""
+        if self._deadlines is self._context.bodies:
+            self._body_progress = self.loop.time()
+        else:
+            self._wait_in(self._context.bodies)
+            self._begin_pace(0)  # what came together with the head counts
+
+    def _begin_pace(self, before: int) -> None:
+        """Count from now on how fast the body comes; so many bytes of it came before."""
+        self._body_since = self._body_progress = self.loop.time()
+        self._body_before = before
+        self._body_held = self.cycle.waiting_for_100_continue
+
     def _wait_for_reader(self) -> None:
         """Let the time begin that the peer has until it takes something of what is still to be sent."""
         self._unsent = self.transport.get_write_buffer_size()
         self._context.readers.forget(self)
         if self._unsent:
             self._context.readers.watch(self)
+
+
+class Flow(FlowControl):
+    """uvicorn's, which has the connection read or not; it knows since when it is."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(transport)
+        self._loop = loop
+        self.resumed_at = 0.0
+        """By the loop's clock."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self.read_paused:
+            super().resume_reading()
+            self.resumed_at = self._loop.time()

@@ -12,7 +12,7 @@ from coachman.protocol.request_ids import HEADER, named
 from coachman.protocol.static.response import deciding_headers
 from coachman.worker.asgi.late_answer import answer_late
 from coachman.worker.asgi.static_sending import send_static
-from coachman.worker.asgi.transport_of import peer_of
+from coachman.worker.asgi.transport_of import answered, peer_of
 from coachman.worker.services import Services
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -112,6 +112,7 @@ class Exchange:
             return
         self._logged = True
         scope = self.scope
+        status, size = answered(self.receive, self._status, self._size)
         headers = {name: value for name, value in scope["headers"] if name in (b"referer", b"user-agent")}
         ended = time.monotonic_ns()
         first = access_log.add(
@@ -120,8 +121,8 @@ class Exchange:
                 method=scope.get("method", "GET"),
                 target=_target_of(scope).decode("latin-1"),
                 protocol=f"HTTP/{scope['http_version']}",
-                status=self._status,
-                size=self._size,
+                status=status,
+                size=size,
                 duration_ns=ended - self._started_ns,
                 ended_ns=ended,
                 referer=headers.get(b"referer", b"").decode("latin-1"),

@@ -1,9 +1,11 @@
-"""The way from an ASGI call to the connection that it came on: a seam of uvicorn's."""
+"""The way from an ASGI call to the connection that it came on, and to its cycle: a seam of uvicorn's."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+
+from coachman.worker.asgi.cycle import Cycle
 
 
 def transport_of(receive: Any) -> asyncio.Transport | None:
@@ -25,3 +27,9 @@ def peer_of(receive: Any) -> str | None:
         return None
     name = transport.get_extra_info("peername")
     return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def answered(receive: Any, status: int, size: int) -> tuple[int, int]:
+    """Return status and bytes of body that go out, given those that the application has sent; 0: none."""
+    cycle = getattr(receive, "__self__", None)
+    return cycle.answered(status, size) if isinstance(cycle, Cycle) else (status, size)

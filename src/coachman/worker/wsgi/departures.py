@@ -8,8 +8,10 @@ from select import EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Final
 
 from coachman.policy.handing_over import (
+    AVERAGED_REQUESTS,
     PATIENCE_SECONDS,
     WORTHWHILE_SECONDS,
+    AverageCall,
     hopes_until,
     worth_handing_over,
 )
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from coachman.worker.wsgi.serving_loop import ServingLoop
 
 PATIENCE = int(PATIENCE_SECONDS * 1e9)
-
-AVERAGED_REQUESTS = 50
-"""Requests over which the average duration is taken, at least."""
 
 REBALANCED = 16
 """Idle connections that go to an idle sibling after one long turn of brief calls."""
@@ -47,8 +46,7 @@ class Departures:
         """Until when a full queue is believed to have room before the drain is over, in monotonic seconds."""
         self._not_before = 0.0
         """When to look at waiting connections again, in monotonic seconds: it was not worthwhile."""
-        self._averaged = (0, 0)
-        self._average = 0.0
+        self._average = AverageCall()
 
     def join(self, handoff: Handoff) -> None:
         """Use `handoff`, which stays the caller's."""
@@ -201,16 +199,12 @@ class Departures:
 
     def expects_brief_calls(self) -> bool:
         """Whether enough calls of the application have been brief to count on the next one being so."""
-        return self.calls_are_brief() and self._averaged[0] >= AVERAGED_REQUESTS
+        return self.calls_are_brief() and self._average.requests >= AVERAGED_REQUESTS
 
     def _worthwhile(self, handoff: Handoff) -> bool:
         return worth_handing_over(average_call=self._average_call(), idle_siblings=handoff.idle_siblings)
 
     def _average_call(self) -> float:
-        requests, duration = self._engine.tally.totals()
-        requests_before, duration_before = self._averaged
-        if requests - requests_before >= AVERAGED_REQUESTS or not self._average:
-            self._averaged = (requests, duration)
-            self._average = (duration - duration_before) / max(1, requests - requests_before) / 1e9
-            self._engine.tally.calls_are_brief = self._average < WORTHWHILE_SECONDS
-        return self._average
+        average = self._average.seconds(*self._engine.tally.totals())
+        self._engine.tally.calls_are_brief = average < WORTHWHILE_SECONDS
+        return average

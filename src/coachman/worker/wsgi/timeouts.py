@@ -14,12 +14,10 @@ from math import inf
 from typing import Final
 
 from coachman.config.model import Bounds
+from coachman.policy.body_pace import body_deadline, too_slow
 
 LINGER_TIMEOUT: Final = 10.0
 """Seconds for which a client that was refused may go on sending, until it has read why."""
-
-BODY_RATE: Final = 1024
-"""Bytes a second that a body has to come with on average, once `body_timeout` has passed."""
 
 
 class Phase(Enum):
@@ -62,9 +60,8 @@ def _after(begin: float, timeout: float) -> float:
 
 
 def _body_deadline(wait: Wait, bounds: Bounds) -> float:
-    # Without the rate, a byte now and then would be progress for ever.
-    allowed = wait.since + wait.received / BODY_RATE
-    return _after(min(wait.progress, allowed), bounds.body_timeout)
+    timeout = bounds.body_timeout
+    return body_deadline(since=wait.since, progress=wait.progress, received=wait.received, timeout=timeout)
 
 
 _DEADLINES: Final[dict[Phase, Callable[[Wait, Bounds], float]]] = {
@@ -84,9 +81,7 @@ def overdue(phase: Phase, bounds: Bounds) -> str:
 _OVERDUE: Final[dict[Phase, Callable[[Bounds], str]]] = {
     Phase.IDLE: lambda bounds: f"no request in {bounds.keep_alive_timeout:g} seconds",
     Phase.HEAD: lambda bounds: f"no complete headers in {bounds.header_timeout:g} seconds",
-    Phase.BODY: lambda bounds: (
-        f"nothing of the body in {bounds.body_timeout:g} seconds, or less than {BODY_RATE} bytes a second"
-    ),
+    Phase.BODY: lambda bounds: too_slow(bounds.body_timeout),
     Phase.RESPONSE: lambda bounds: f"nothing of the response was taken for {bounds.write_timeout:g} seconds",
     Phase.LINGER: lambda bounds: f"no end of the connection in {LINGER_TIMEOUT:g} seconds",
 }
