@@ -12,7 +12,7 @@ import pytest
 
 from coachman.protocol.handoff import Passport, encode_passport
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
-from coachman.worker.wsgi import saturation
+from coachman.worker.wsgi import departures, saturation
 
 from .served import receive_response
 from .test_handoff_queue import make_small
@@ -63,13 +63,17 @@ def test_who_is_woken_for_the_queue_in_vain_wakes_all_others(
         wait_until(lambda: all(worker.full for worker in workers), *workers)
 
 
-def test_a_brief_request_overtakes_a_long_one(group: Group) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_brief_request_overtakes_a_long_one(
+    group: Group, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(departures, "WORTHWHILE_SECONDS", 0.0)  # all calls are long enough for it
     long, brief = group.connect(), group.connect()
-    workers = [group.worker(2), group.worker(2)]
+    workers = [group.worker(2) for _ in range(count)]
     for client in (long, brief):
         ask(client)
         answer(client)
-    make_busy(group, 4)
+    make_busy(group, 2 * count)
     for worker in workers:
         expectation = worker.engine.tally.expectation
         assert expectation is not None

@@ -80,6 +80,8 @@ class Departures:
 
     def next_look(self, pool: Pool) -> float:
         """Return when the connection that waits longest for a thread will have waited too long, or inf."""
+        if self._awaits == _SIBLING and self._some_may_overtake():
+            self._await(0)
         if self._handoff is None or self._awaits or self._draining:
             return inf
         return max(self._not_before, pool.unread_since + PATIENCE_SECONDS)
@@ -89,7 +91,7 @@ class Departures:
         handoff = self._handoff
         if handoff is None or now < self.next_look(pool):
             return
-        if handoff.is_alone():
+        if not self._some_may_overtake() and handoff.is_alone():
             self._await(_SIBLING)
         elif pool.full or self._worthwhile(handoff):
             pool.hand_over(now - PATIENCE_SECONDS, lambda connection: self._put(handoff, connection))
@@ -168,6 +170,11 @@ class Departures:
             return False
         line = method_and_target(connection.glance())
         return line is not None and expectation.may_overtake(line)
+
+    def _some_may_overtake(self) -> bool:
+        """Whether the queue is of use to a worker that is alone as well: brief calls go first in it."""
+        expectation = self._engine.tally.expectation
+        return expectation is not None and expectation.knows_long_calls and not self.calls_are_brief()
 
     def _await(self, events: int) -> None:
         """Put nothing into the queue until `events` happen on that end of it; 0: go on at once."""
