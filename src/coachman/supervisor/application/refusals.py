@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from contextlib import suppress
 from coachman.protocol.handoff import MAX_SIZE
 from coachman.protocol.refusal import head_is_complete
 from coachman.supervisor.application.background import Background
+from coachman.unix.accepting import Exhausted, accept
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
 from coachman.unix.listeners import Listener
 
@@ -22,7 +22,6 @@ LINGER_SECONDS = 1.0
 """How long a client may take to read the answer and close, before it is closed."""
 REST_SECONDS = 0.2
 """How long accepting rests where there is no descriptor or no memory for a connection."""
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 READ_SIZE = 16 * 1024
 
 
@@ -88,17 +87,15 @@ class Refusals:
 
     def _accept(self, sock: socket.socket) -> bool:
         try:
-            connection, _ = sock.accept()
-        except BlockingIOError:  # a worker was faster
+            accepted = accept(sock)
+        except Exhausted:  # it would be tried again and again without a pause
+            self._resting = True
+            asyncio.get_running_loop().call_later(REST_SECONDS, self._end_rest)
+            self._watch()
             return False
-        except OSError as error:
-            if error.errno in EXHAUSTED:  # it would be tried again and again without a pause
-                self._resting = True
-                asyncio.get_running_loop().call_later(REST_SECONDS, self._end_rest)
-                self._watch()
+        if accepted is None:  # a worker was faster
             return False
-        connection.setblocking(False)
-        self._begin(connection)
+        self._begin(accepted[0])
         self._watch()
         return True
 

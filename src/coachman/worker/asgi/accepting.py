@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
+import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from coachman.unix.standard_descriptors import above_standard
+from coachman.policy.exhaustion import obstacle
+from coachman.policy.repetition import Repetition
+from coachman.unix.accepting import Exhausted, accept
 from coachman.worker.complaints import complain
 
 PAUSE_SECONDS: Final = 0.2
 """How long accepting rests where the process or the system has run out of descriptors or memory."""
-
-_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Accepting:
@@ -33,6 +33,7 @@ class Accepting:
         self._sources: dict[int, Callable[[], None]] = {}
         """What is called when one of these descriptors can be read."""
         self._watching = True
+        self._repetition = Repetition()
         self._pause: asyncio.TimerHandle | None = None
         self._left: asyncio.TimerHandle | None = None
         """When to look again at what was left to others."""
@@ -84,21 +85,18 @@ class Accepting:
 
     def _accept(self, listener: socket.socket) -> None:
         try:
-            sock, _ = listener.accept()
-            # A request may have closed 0, 1 or 2, and what the application prints must not go to this peer.
-            sock = above_standard(sock)
-        except BlockingIOError:
-            return  # a sibling was faster
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                self.pause(str(error))
-            return  # anything else is the fate of one connection (accept(2), "Error handling")
-        sock.setblocking(False)
-        self._take(sock)
+            accepted = accept(listener)
+        except Exhausted as error:
+            self.pause(error)
+            return
+        if accepted is not None:
+            self._take(accepted[0])
 
-    def pause(self, reason: str) -> None:
+    def pause(self, error: OSError) -> None:
         """Take nothing for a moment: there was no descriptor or no memory."""
-        complain(f"cannot take connections for now: {reason}")
+        reason = obstacle(error)
+        if self._repetition.kept_quiet(reason, time.monotonic()) is not None:
+            complain(f"cannot take connections for now: {reason}")
         self.rest()
         if self._pause is None:
             self._pause = self._loop.call_later(PAUSE_SECONDS, self._end_pause)

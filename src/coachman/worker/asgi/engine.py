@@ -256,7 +256,7 @@ class AsgiEngine:
         try:
             taken = self._handing_over.take()
         except NoDescriptorLeft as error:
-            self._accepting.pause(str(error))
+            self._accepting.pause(error)
             return False
         if taken is None:
             return False  # a sibling was faster

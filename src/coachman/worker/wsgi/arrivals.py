@@ -7,7 +7,6 @@ import time
 from select import EPOLLIN
 from typing import TYPE_CHECKING, Final
 
-from coachman.policy.exhaustion import obstacle
 from coachman.protocol.scoreboard import ACCEPTED, CONNECTIONS, TAKEN_OVER
 from coachman.worker.handoff import Handoff, NoDescriptorLeft, Passport
 from coachman.worker.wsgi.connection import Connection
@@ -93,7 +92,7 @@ class Arrivals:
         try:
             taken = self._handoff.take()
         except NoDescriptorLeft as error:
-            reason = obstacle(error)
+            reason = error  # the name of the exception ends with this clause
             self._engine.call_soon(lambda: self._intake.pause(reason))
             return None
         if taken is None:

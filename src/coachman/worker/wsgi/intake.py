@@ -9,7 +9,6 @@ woken.
 
 from __future__ import annotations
 
-import errno
 import socket
 import time
 from collections.abc import Callable
@@ -18,14 +17,12 @@ from select import EPOLLEXCLUSIVE, EPOLLIN, epoll
 
 from coachman.policy.exhaustion import obstacle
 from coachman.policy.repetition import Repetition
-from coachman.unix.standard_descriptors import above_standard
+from coachman.unix.accepting import Exhausted, accept
 from coachman.worker.complaints import complain
 from coachman.worker.handoff import Handoff, Passport
 
 PAUSE_SECONDS = 0.2
 """How long taking connections rests where the process or the system has run out of descriptors or memory."""
-
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Rest(Enum):
@@ -90,16 +87,13 @@ class Intake:
     def accept(self, listener: socket.socket) -> bool:
         """Accept one connection: what is left wakes the sibling workers as well. Return whether one came."""
         try:
-            sock, address = listener.accept()
-            # A request may have closed 0, 1 or 2, and what the application prints must not go to this peer.
-            sock = above_standard(sock)
-        except BlockingIOError:
-            return False  # a sibling was faster
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                self.pause(obstacle(error))
-            return False  # anything else is the fate of one connection (accept(2), "Error handling")
-        sock.setblocking(False)
+            accepted = accept(listener)
+        except Exhausted as error:
+            self.pause(error)
+            return False
+        if accepted is None:
+            return False
+        sock, address = accepted
         if listener.family == socket.AF_UNIX:
             passport = Passport()
         else:
@@ -134,8 +128,9 @@ class Intake:
                     self._epoll.unregister(fd)
             self._handoff = None
 
-    def pause(self, reason: str) -> None:
+    def pause(self, error: OSError) -> None:
         """Take nothing for a moment: there was no descriptor or no memory."""
+        reason = obstacle(error)
         if self._repetition.kept_quiet(reason, time.monotonic()) is not None:
             complain(f"cannot take connections for now: {reason}")
         self.again_at = time.monotonic() + PAUSE_SECONDS
