@@ -79,7 +79,7 @@ def test_a_child_of_a_killed_worker_ends_before_its_successor_starts(tmp_path: P
         server.wait_for_output("child runs")
         os.kill(pid, signal.SIGKILL)
         server.wait_for_output(r"(?s)replacing it.*worker 1 \(pid \d+\) is ready")
-        server.wait_for_output(r"(?s)child runs.*child runs")
+        server.wait_for_output(r"(?s)stdout: child runs.*stdout: child runs")
         assert len(server.processes()) == 4, "the supervisor, its undertaker, the worker, its child"
 
 
