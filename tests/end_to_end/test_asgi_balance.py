@@ -79,5 +79,6 @@ def test_clients_of_a_loop_that_is_held_up_go_to_an_idle_sibling(tmp_path: Path,
                     client.get()
                 answered_by.append({int(client.answer().body) for client in others})
             assert answered_by[-1] == {idle}
-        assert blocker.pids == {busy}
+        # Where the machine is busy enough to make others wait as long, it may have left later on.
+        assert busy in blocker.pids
         assert server.stop() == 0, server.output()
