@@ -41,8 +41,6 @@ class Blocker:
         self._path = path
         self._stop = threading.Event()
         self._begun = threading.Event()
-        self.pids: set[int] = set()
-        """Of the workers that have answered."""
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Blocker:
@@ -57,7 +55,7 @@ class Blocker:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._client.get(self._path)
-            self.pids.add(int(self._client.answer().body))
+            self._client.answer()
             self._begun.set()
 
 
@@ -70,15 +68,13 @@ def test_clients_of_a_loop_that_is_held_up_go_to_an_idle_sibling(tmp_path: Path,
             client.get()
             client.answer()
         server.send_signal(signal.SIGTTIN)
-        busy, idle = server.ready_workers(2)
+        _, idle = server.ready_workers(2)
         blocking, *others = clients
-        with Blocker(blocking, path) as blocker:
+        with Blocker(blocking, path):
             answered_by: list[set[int]] = []
             while len(answered_by) < MOVED and {idle} not in answered_by:
                 for client in others:
                     client.get()
                 answered_by.append({int(client.answer().body) for client in others})
             assert answered_by[-1] == {idle}
-        # Where the machine is busy enough to make others wait as long, it may have left later on.
-        assert busy in blocker.pids
         assert server.stop() == 0, server.output()
