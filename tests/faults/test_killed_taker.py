@@ -9,20 +9,10 @@ import pytest
 
 from coachman.config.model import Bounds, WorkerConfig
 
-from ..end_to_end.gate import WAIT_AT_GATE, Gate
+from ..end_to_end.gate import Gate
 from ..end_to_end.raw_client import RawClient
-from ..process.neighbours import Neighbours, neighbours
+from ..process.neighbours import GATE_IN_FOLDER, WSGI, Neighbours, neighbours
 
-PREAMBLE = f"""{WAIT_AT_GATE}
-os.environ["GATE"] = "gate"
-"""
-WSGI = """
-def application(environ, start_response):
-    if environ["PATH_INFO"] == "/gate":
-        wait_at_gate()
-    start_response("200 OK", [])
-    return [str(os.getpid()).encode()]
-"""
 ASGI = """
 async def application(scope, receive, send):
     assert scope["type"] == "http"
@@ -61,7 +51,7 @@ def test_a_killed_worker_takes_along_the_requests_it_had_taken_from_the_queue_an
     tmp_path: Path, gate: Gate, application: str, taker: WorkerConfig, taken: int
 ) -> None:
     async def main() -> None:
-        async with neighbours(tmp_path, PREAMBLE + application) as group:
+        async with neighbours(tmp_path, GATE_IN_FOLDER + application) as group:
             lost = [in_queue(group, "/gate") for _ in range(taken)]
             waiting = [in_queue(group, "/") for _ in range(10)]
             killed = await group.start(taker)

@@ -21,9 +21,24 @@ from coachman.unix.lifeline import Lifeline
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
+from ..end_to_end.gate import WAIT_AT_GATE
 from ..end_to_end.raw_client import RawClient
 
 START_TIMEOUT = 60.0
+
+GATE_IN_FOLDER = f"""{WAIT_AT_GATE}
+os.environ["GATE"] = "gate"
+"""
+"""What an application begins with in order to wait at the gate in its own folder."""
+
+WSGI = """
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/gate":
+        wait_at_gate()
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+"""
+"""It tells its pid, upon /gate behind the gate."""
 
 
 class Neighbours:

@@ -15,25 +15,15 @@ import pytest
 from coachman.config.model import WorkerConfig
 from coachman.protocol.handoff import MAX_SIZE
 
-from ..end_to_end.gate import WAIT_AT_GATE, Gate
+from ..end_to_end.gate import Gate
 from ..end_to_end.raw_client import RawClient
 from ..unit.test_handoff_queue import make_small
-from .neighbours import Neighbour, Neighbours, neighbours
+from .neighbours import GATE_IN_FOLDER, WSGI, Neighbour, Neighbours, neighbours
 
-GATE = f"""{WAIT_AT_GATE}
-os.environ["GATE"] = "gate"
-"""
 HOPELESS = """
 from coachman.policy import handing_over
 
 handing_over.HOPE_SHARE = 0.0  # the time is up at once for which a full queue is believed to have room soon
-"""
-WSGI = """
-def application(environ, start_response):
-    if environ["PATH_INFO"] == "/gate":
-        wait_at_gate()
-    start_response("200 OK", [])
-    return [str(os.getpid()).encode()]
 """
 ASGI = """
 import asyncio
@@ -123,7 +113,7 @@ def test_connections_are_kept_while_the_queue_may_have_room_before_the_deadline(
     tmp_path: Path, kind: Kind
 ) -> None:
     async def main() -> None:
-        async with neighbours(tmp_path, GATE + kind.application) as group:
+        async with neighbours(tmp_path, GATE_IN_FOLDER + kind.application) as group:
             old = await group.start(kind.config())
             clients = await clients_of_a_draining_worker(group, old)
             stayed = first_answered(clients)
@@ -141,7 +131,7 @@ def test_connections_that_can_hardly_move_are_told_so_with_their_last_answer(
     tmp_path: Path, kind: Kind
 ) -> None:
     async def main() -> None:
-        async with neighbours(tmp_path, GATE + HOPELESS + kind.application) as group:
+        async with neighbours(tmp_path, GATE_IN_FOLDER + HOPELESS + kind.application) as group:
             old = await group.start(kind.config())
             clients = await clients_of_a_draining_worker(group, old)
             await old.wait_for_end()  # whoever stayed got the answer, and the connection ended
@@ -164,7 +154,7 @@ def test_requests_in_hand_are_told_so_as_long_as_there_is_no_room(
     tmp_path: Path, gate: Gate, concurrent: Kind
 ) -> None:
     async def main() -> None:
-        async with neighbours(tmp_path, GATE + HOPELESS + concurrent.application) as group:
+        async with neighbours(tmp_path, GATE_IN_FOLDER + HOPELESS + concurrent.application) as group:
             old = await group.start(concurrent.config())
             client = at_gate(group, gate)
             clients = await clients_of_a_draining_worker(group, old)
@@ -180,7 +170,7 @@ def test_requests_in_hand_are_told_so_as_long_as_there_is_no_room(
 def test_requests_in_hand_are_told_nothing_once_there_is_room(tmp_path: Path, gate: Gate) -> None:
     # By WSGI: an ASGI worker has told its requests in hand to be the last ones, which is not taken back.
     async def main() -> None:
-        async with neighbours(tmp_path, GATE + HOPELESS + WSGI) as group:
+        async with neighbours(tmp_path, GATE_IN_FOLDER + HOPELESS + WSGI) as group:
             old = await group.start(Kind(WSGI, 2).config())
             client = at_gate(group, gate)
             clients = more_than_the_queue_has_room_for(group, old)
@@ -199,7 +189,7 @@ def test_requests_in_hand_are_told_nothing_once_there_is_room(tmp_path: Path, ga
 
 def test_nobody_is_told_to_go_while_the_queue_has_room(tmp_path: Path, gate: Gate, concurrent: Kind) -> None:
     async def main() -> None:
-        async with neighbours(tmp_path, GATE + HOPELESS + concurrent.application) as group:
+        async with neighbours(tmp_path, GATE_IN_FOLDER + HOPELESS + concurrent.application) as group:
             old = await group.start(concurrent.config())
             client = at_gate(group, gate)
             await old.begin_drain()
