@@ -10,6 +10,7 @@ from functools import partial
 from coachman.errors import ChannelError, MessageCut, RemoteProtocolError
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
+from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ApplicationProcess, first_of
@@ -45,6 +46,13 @@ class ControlledProcess(ApplicationProcess):
     def interface(self) -> tuple[str, str] | None:
         """What the application is called by, and how that is known; None where it was loaded elsewhere."""
         return self._record.interface
+
+    async def start(self, timeout: float) -> Ready:
+        """See the process through its start, as any application process."""
+        ready = await super().start(timeout)
+        # The process closes its end at this moment. What the application prints has a pipe of its own.
+        self._pipes[0].close()
+        return ready
 
     async def ended(self) -> Ending:
         """Wait for the process to end; reap it, end what it left behind, and close every descriptor."""
