@@ -88,6 +88,30 @@ def test_a_worker_whose_sibling_has_gone_hears_of_the_next_one(group: Group) -> 
     assert answer(client) == sibling.name
 
 
+def test_a_lone_worker_uses_the_queue_as_soon_as_it_knows_of_long_calls(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = group.worker(2)
+    long, brief = group.connect(), group.connect()
+    for client in (long, brief):
+        ask(client)
+        assert answer(client) == alone.name
+    fill(group, alone)
+    ask(long, b"/gate")
+    wait_until_nothing_is_planned(alone)
+    assert alone.handed_over == 0
+    expectation = alone.engine.tally.expectation
+    assert expectation is not None
+    expectation.note(b"GET /gate", 1.0)
+    expectation.note(b"GET /", 0.001)
+    monkeypatch.setattr(departures, "WORTHWHILE_SECONDS", 0.0)
+    ask(brief)
+    wait_until(lambda: alone.handed_over == 2, alone)
+    group.gate.let_through(1)
+    assert answer(brief) == alone.name
+    group.gate.wait_for_arrival()
+
+
 def test_a_lone_worker_keeps_those_that_wait_behind_a_long_call_in_its_loop(group: Group) -> None:
     alone = group.worker(1)
     original, pause = alone.application, threading.Event()
