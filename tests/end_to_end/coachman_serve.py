@@ -122,7 +122,9 @@ class CoachmanServe:
 
     def processes(self) -> set[int]:
         """Return the pids of the supervisor and of all that descends from it, wherever it is in the tree."""
-        return {pid for pid in all_pids() if self._mark in environment_of(pid)}
+        marked = {pid for pid in all_pids() if self._mark in environment_of(pid)}
+        # A process has no environment yet in the moment in which it becomes another program.
+        return marked.union(*(living_descendants(pid) for pid in marked))
 
     def wait(self, timeout: float = 30) -> int:
         """Return the exit status of the supervisor once it ends (negative: the signal that ended it)."""
@@ -186,6 +188,20 @@ def children(pid: int) -> set[int]:
     except (FileNotFoundError, ProcessLookupError):
         pass
     return found
+
+
+def living_descendants(pid: int) -> set[int]:
+    """Return the processes below this one in the tree, without the ended ones that nobody has reaped."""
+    below = children(pid)
+    return {child for child in below if lives(child)}.union(*(living_descendants(child) for child in below))
+
+
+def lives(pid: int) -> bool:
+    """Tell whether a process has not ended (a zombie has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def environment_of(pid: int) -> list[str]:
