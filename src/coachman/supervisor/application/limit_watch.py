@@ -76,7 +76,7 @@ class LimitWatch:
         expired = False
         for member, worker in self._ready():
             weighed = weighing and member.limits.memory > 0
-            found = excess(self._use(worker, now, weighed=weighed), member.limits)
+            found = excess(self._use(member, worker, now, weighed=weighed), member.limits)
             if found is not None:
                 self._expire(member, worker, found)
                 expired = True
@@ -92,14 +92,16 @@ class LimitWatch:
         if found.stuck:
             self._background.run(worker.dump())
 
-    def _use(self, worker: WorkerProcess, now: float, *, weighed: bool) -> WorkerUse:
+    def _use(self, member: Member, worker: WorkerProcess, now: float, *, weighed: bool) -> WorkerUse:
         view = self._scoreboard.view(worker.slot)
+        if view.in_flight:
+            member.seen_busy_at = now
         return WorkerUse(
             requests=view.counters.requests,
             memory=proportional_memory(worker.pid) if weighed else None,
             age=worker.age,
-            in_flight=view.in_flight,
             oldest_request=0.0 if view.oldest_start is None else now - view.oldest_start,
+            idle_for=now - member.seen_busy_at,
             silent_for=worker.silent_for,
             stopped=worker.silent_for > 0 and is_stopped(worker.pid),
         )

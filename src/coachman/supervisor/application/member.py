@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ class Member:
         """The limit that it has reached."""
         self.limits = _limits(generation.config)
         """What it may take and do before it is replaced."""
+        self.seen_busy_at = -math.inf
+        """When it was last seen to have a request in the application, on the monotonic clock."""
         self._asked_at = time.monotonic()
 
     @property
