@@ -50,6 +50,12 @@ def test_a_long_request_in_the_loop_is_no_silence() -> None:
     assert excess(busy, Limits(silence=60)) is None
 
 
+def test_a_worker_that_comes_back_from_a_long_request_gets_to_the_ping_first() -> None:
+    limits = Limits(silence=60)
+    assert excess(WorkerUse(silent_for=3600, idle_for=30), limits) is None
+    assert excess(WorkerUse(silent_for=3600, idle_for=60), limits) is not None
+
+
 def test_a_long_request_beside_a_loop_that_turns_is_left_to_the_workers_own_watchdog() -> None:
     streaming = WorkerUse(in_flight=1, oldest_request=3600, silent_for=0)
     assert excess(streaming, Limits(silence=60, request_time=30)) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 COUNT_PERIOD: Final = 1.0
@@ -40,6 +41,8 @@ class WorkerUse:
     """Requests that are in the application."""
     oldest_request: float = 0.0
     """Seconds that the oldest of these has been there."""
+    idle_for: float = inf
+    """Seconds since a request was last seen there; infinity: none ever was."""
     silent_for: float = 0.0
     """Seconds for which it has owed an answer to a ping."""
     stopped: bool = False
@@ -63,12 +66,12 @@ def excess(use: WorkerUse, limits: Limits) -> Excess | None:
 
     A worker that does not answer a ping is not stuck as long as it has a request in the application: an
     application that is called in the loop, or that keeps the interpreter to itself, may take its time, up to
-    the limit for requests.
+    the limit for requests. One that has just come back from there has to get to the ping first.
     """
     if limits.silence and use.silent_for >= limits.silence:
         if use.stopped:
             return Excess("heartbeat-timeout", "a signal has stopped it", stuck=True)
-        if not use.in_flight:
+        if not use.in_flight and use.idle_for >= limits.silence:
             reason = f"it has given no sign of life for {use.silent_for:.0f} s"
             return Excess("heartbeat-timeout", reason, stuck=True)
     late = limits.request_time + WATCHDOG_GRACE

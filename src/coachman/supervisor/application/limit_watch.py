@@ -82,7 +82,7 @@ class LimitWatch:
             self._ping_due = now + period
         expired = False
         for member, worker in self._ready():
-            found = excess(self._use(worker, now, weighing=weighing), self._limits_of(member))
+            found = excess(self._use(member, worker, now, weighing=weighing), self._limits_of(member))
             if found is not None:
                 self._expire(member, worker, found)
                 expired = True
@@ -98,13 +98,16 @@ class LimitWatch:
         if found.stuck:
             self._background.run(worker.dump())
 
-    def _use(self, worker: WorkerProcess, now: float, *, weighing: bool) -> WorkerUse:
+    def _use(self, member: Member, worker: WorkerProcess, now: float, *, weighing: bool) -> WorkerUse:
         view = self._scoreboard.view(worker.slot)
+        if view.in_flight:
+            member.busy_at = now
         return WorkerUse(
             requests=view.counters.requests,
             memory=proportional_memory(worker.pid) if weighing and self._limits.memory else None,
             age=worker.age,
             in_flight=view.in_flight,
+            idle_for=now - member.busy_at,
             oldest_request=0.0 if view.oldest_start is None else now - view.oldest_start,
             silent_for=worker.silent_for,
             stopped=worker.silent_for > 0 and is_stopped(worker.pid),

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from math import inf
 
 from coachman.policy.death import Death
 from coachman.policy.lifecycle import State
@@ -32,6 +33,8 @@ class Member:
         """Why it is to end, for people; "" as long as it is to go on."""
         self.excess: Excess | None = None
         """The limit that it has reached."""
+        self.busy_at = -inf
+        """When it was last seen to have a request in the application, in monotonic seconds."""
         self.luck = random.random()
         """What sets it apart from its siblings, from 0 to below 1: they are not to reach a limit together."""
         self._asked_at = time.monotonic()
