@@ -115,14 +115,15 @@ def test_the_watchdog_is_fed_within_half_of_its_time(tmp_path: Path, manager: No
     environment = {**manager.environment, "WATCHDOG_USEC": "200000"}
     with CoachmanServe(tmp_path, *ONE_PROCESS, environment=environment) as server:
         server.ready_workers(1)
+        begun = time.monotonic()  # before: what comes after the rest was sent after this moment, at any rate
         manager.rest()
-        begun = time.monotonic()
         for _ in range(10):
             manager.wait_for("WATCHDOG")
         # Never more often than asked for; how much later depends on the machine.
         assert time.monotonic() - begun > 9 * 0.1 * 0.9
         server.send_signal(signal.SIGSTOP)
         try:
+            os.waitpid(server.pid, os.WUNTRACED)  # it stands still
             manager.rest()
             with pytest.raises(AssertionError, match="no WATCHDOG within"):
                 manager.wait_for("WATCHDOG", timeout=0.5)
