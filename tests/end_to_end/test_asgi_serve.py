@@ -72,7 +72,7 @@ def test_an_asgi_application_is_known_by_its_looks(tmp_path: Path) -> None:
     with CoachmanServe(*ONE_PROCESS, folder=tmp_path) as server:
         assert httpx.get(server.url, timeout=TIMEOUT, trust_env=False).text == "by ASGI"
         assert server.stop() == 0
-        output = server.output()
+        _, output = server.outcome()
     assert "is served as ASGI: it is a coroutine function\n" in output
     assert "stderr" not in output
 
@@ -84,7 +84,8 @@ def test_the_interface_is_said_once(tmp_path: Path, method: str) -> None:
     with CoachmanServe(*options, folder=tmp_path) as server:
         server.ready_workers(2)
         server.stop()
-        assert re.findall(r"is served as (.*)\n", server.output()) == ["WSGI: it takes two arguments"]
+        _, output = server.outcome()
+    assert re.findall(r"is served as (.*)\n", output) == ["WSGI: it takes two arguments"]
 
 
 def test_what_looks_like_neither_can_be_named(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_logs_can_be_followed_until_the_end(server: CoachmanServe) -> None:
         server.stop()
         text = following.read_until(None)
         assert following.process.wait(30) == 0
-    assert text == server.output()
+    assert text == server.outcome()[1]
 
 
 def test_ctrl_c_ends_following_quietly(server: CoachmanServe) -> None:

@@ -148,4 +148,4 @@ def test_a_long_request_is_no_lack_of_life(tmp_path: Path, threads: str) -> None
             gate.open()
             assert client.answer().body == b"done"
         assert server.stop() == 0
-        assert "is to be replaced" not in server.output()
+        assert "is to be replaced" not in server.outcome()[1]

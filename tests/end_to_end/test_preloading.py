@@ -105,7 +105,7 @@ def test_what_a_worker_prints_is_its_own(tmp_path: Path, options: tuple[str, ...
         server.wait_for_output(r"(?m)^App (\d+) stdout: (not finished)?answering from \1$")
         server.wait_for_output(r"(?m)^App (\d+) stderr: complaining from \1$")
         assert server.stop() == 0
-        assert server.output().count("not finished") == (1 if options is PRELOAD else 3)
+        assert server.outcome()[1].count("not finished") == (1 if options is PRELOAD else 3)
 
 
 def test_a_thread_makes_every_worker_load_the_application_by_itself(tmp_path: Path) -> None:
