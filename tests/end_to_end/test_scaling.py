@@ -45,7 +45,8 @@ def test_the_pool_grows_while_requests_wait_and_shrinks_again(tmp_path: Path, me
                 gate.open()
             for client in connected:
                 assert client.answer().body == b"answered"
-        server.wait_for_output("is to have 1 workers, after 3")
+        # At once, or one after the other where one was needed until a look later.
+        server.wait_for_output("is to have 1 workers, after [23]")
         for slot in (2, 3):
             server.wait_for_output(
                 rf"worker {slot} .* ended with exit status 0 .*: it is not needed any more"
