@@ -280,7 +280,7 @@ def test_what_waits_for_a_successor_that_never_comes_is_answered_at_the_end(
         server.send_signal(signal.SIGTERM)
         server.wait_for_output("SIGTERM: stopping")
         if in_hand:
-            gate.open()
+            gate.let_first_through()
             assert slow.answer().status == 200
         last = waiting.answer()
         # By the worker, or where it has gone before it heard of the end by the supervisor.
