@@ -244,7 +244,7 @@ def test_a_preloader_that_is_stopped_by_sigstop_does_not_hold_up_the_end(tmp_pat
     with CoachmanServe(tmp_path, *AUTO) as server:
         server.ready_workers(3)
         os.kill(preloader_pid(server), signal.SIGSTOP)
-        assert server.stop(timeout=10) == 0
+        assert server.stop() == 0
         server.outcome()
 
 
@@ -276,5 +276,5 @@ def test_ctrl_c_while_the_preloader_loads_ends_at_once(tmp_path: Path) -> None:
     with CoachmanServe(tmp_path, *AUTO) as server:
         server.wait_for_output("loading")
         server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=5) == 0
+        assert server.wait() == 0
         server.outcome()
