@@ -138,12 +138,12 @@ def test_a_long_request_is_no_lack_of_life(tmp_path: Path, threads: str) -> None
         return [b"done"]
     """
     write_application(tmp_path, WAIT_AT_GATE, gated)
-    options = (*ONE_PROCESS, "--threads", threads, "--heartbeat-timeout", "0.2")
+    options = (*ONE_PROCESS, "--threads", threads, "--heartbeat-timeout", "1")
     with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
         with RawClient(server.url) as client:
             client.get()
             gate.wait_for_arrival()
-            client.sock.settimeout(2)  # many times as long as a worker may be silent
+            client.sock.settimeout(3)  # much longer than a worker may be silent
             with pytest.raises(TimeoutError):
                 client.answer()
             client.sock.settimeout(30)
