@@ -61,7 +61,8 @@ def test_health_follows_the_life_of_the_server(tmp_path: Path, gate: Gate) -> No
 
 def test_it_is_not_ready_from_the_moment_that_it_stops(tmp_path: Path, gate: Gate) -> None:
     write_application(tmp_path, WAIT_AT_GATE, GATED)
-    with CoachmanServe(tmp_path, *ONE_PROCESS, *METRICS, environment=gate.environment) as server:
+    own = ("--metrics", "127.53.0.2:0")  # an address where nobody else listens in the end
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *own, environment=gate.environment) as server:
         server.ready_workers(1)
         metrics = MetricsClient(server)
         with RawClient(server.url) as client:
