@@ -86,17 +86,15 @@ def test_what_is_within_the_bounds_is_served() -> None:
 )
 def test_what_does_not_come_is_not_waited_for(beginning: bytes) -> None:
     with served(echo, Bounds(header_timeout=SHORT, body_timeout=SHORT)) as serving:
-        client = serving.connect()
-        client.sendall(beginning)
+        client = serving.connect(beginning)
         assert receive_all(client).startswith(b"HTTP/1.1 408 ")
 
 
 @pytest.mark.parametrize("requests", [0, 1])
 def test_a_silent_connection_is_closed(requests: int) -> None:
     with served(echo, Bounds(header_timeout=SHORT, keep_alive_timeout=SHORT)) as serving:
-        client = serving.connect()
+        client = serving.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * requests)
         for _ in range(requests):
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             receive_response(client)
         assert receive_all(client) == b""
 
@@ -107,8 +105,8 @@ def test_an_application_that_does_not_read_is_not_the_clients_fault() -> None:
         await answer(send, b"%d" % len(await read_body(receive)))
 
     with served(application, Bounds(body_timeout=SHORT)) as serving:
-        client = serving.connect()
-        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+        client = serving.connect(head + b"x" * 200_000)
         assert receive_response(client)[1] == b"200000"
 
 
@@ -307,8 +305,7 @@ def test_what_is_no_request_yet_does_not_stop_the_clock(beginning: bytes) -> Non
     proxied = beginning.startswith(b"PROXY")
     config = WorkerConfig(bounds=Bounds(header_timeout=SHORT), proxy_protocol=proxied)
     with served(echo, config) as serving:
-        client = serving.connect()
-        client.sendall(beginning)
+        client = serving.connect(beginning)
         assert receive_all(client) == b""
 
 
@@ -317,8 +314,7 @@ def test_a_body_that_outlasts_its_response_leads_to_the_next_request_in_time() -
         await answer(send)
 
     with served(hasty, Bounds(keep_alive_timeout=SHORT)) as serving:
-        client = serving.connect()
-        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+        client = serving.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
         assert receive_response(client)[1] == b"ok"
         client.sendall(b"bc")
         assert receive_all(client) == b""
