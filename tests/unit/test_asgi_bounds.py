@@ -6,6 +6,8 @@ import asyncio
 import select
 import socket
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -24,6 +26,7 @@ from .asgi_serving import (
     echo,
     read_body,
     receive_all,
+    receive_exactly,
     receive_response,
     receive_through,
     served,
@@ -274,6 +277,69 @@ def test_a_connection_ends_after_its_requests() -> None:
         assert b"connection: close" not in receive_response(client)[0]
         assert b"connection: close" in receive_response(client)[0]
         assert receive_all(client) == b""
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+LATE: dict[str, tuple[bytes, bytes, Callable[[HttpConnection], None]]] = {
+    "nothing": (b"", HEAD, HttpConnection.on_late_head),
+    "a part of a head": (HEAD[:10], HEAD[10:], HttpConnection.on_late_head),
+    "a request": (HEAD, HEAD, HttpConnection.on_late_request),
+    "a head": (HEAD[:-2] + b"Content-Length: 1\r\n\r\n", b"x", HttpConnection.on_late_body),
+}
+"""What has come, what comes while the loop is held up, and what the loop would do before it reads that."""
+
+
+@pytest.mark.parametrize("come", LATE)
+def test_a_client_that_was_in_time_is_not_late_because_the_loop_is(come: str) -> None:
+    before, then, expire = LATE[come]
+    with served(echo, Bounds(body_timeout=TIMEOUT)) as serving:
+        client, other = serving.connect(), serving.connect()
+        client.sendall(before)
+        other.sendall(HEAD)  # accepted after it: when this is answered, that has been read
+        assert receive_response(other)[1] == b"/ "
+        if before == HEAD:
+            assert receive_response(client)[1] == b"/ "
+
+        def hold_up() -> None:
+            (connection,) = [each for each in connections(serving) if each.client == client.getsockname()]
+            connection._body_since -= 1000
+            connection._body_progress -= 1000
+            client.sendall(then)
+            expire(connection)
+
+        serving.engine.call_soon(hold_up)
+        assert receive_response(client)[1].startswith(b"/ ")
+
+
+def test_a_reader_that_was_in_time_is_not_late_because_the_loop_is() -> None:
+    paused, looked, size = threading.Event(), threading.Event(), 20_000_000
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        asyncio.get_running_loop().call_soon(paused.set)  # behind all that the loop can write at once
+        await answer(send, b"x" * size)
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(HEAD)
+        assert paused.wait(TIMEOUT)
+        taken = bytearray()
+
+        def hold_up() -> None:
+            (connection,) = connections(serving)
+            connection._unsent = connection.transport.get_write_buffer_size()
+            assert connection._unsent > 0
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    taken.extend(client.recv(1 << 20))
+            client.settimeout(TIMEOUT)
+            connection.on_late_reader()
+            looked.set()
+
+        serving.engine.call_soon(hold_up)
+        assert looked.wait(TIMEOUT)
+        length = taken.index(b"\r\n\r\n") + 4 + size
+        assert len(taken) + len(receive_exactly(client, length - len(taken))) == length
 
 
 def test_connections_over_the_bound_wait_until_there_is_room() -> None:
