@@ -128,6 +128,21 @@ def test_a_worker_that_is_alone_keeps_what_waits(group: Group, monkeypatch: pyte
     assert alone.view().counters.handed_over == 0
 
 
+def test_every_connection_that_comes_is_told_once_it_is_on_the_scoreboard(group: Group, threads: int) -> None:
+    worker = group.worker(threads)
+    told: list[int] = []
+    worker.engine.on_connection = lambda: told.append(worker.view().connections)
+    clients = [group.connect() for _ in range(2)]
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            assert group.queue.put(theirs, encode_passport(Passport()))
+        for client in (*clients, ours):
+            ask(client)
+            assert answer(client) == worker.name
+    assert told == [1, 2, 3]
+
+
 def test_a_worker_accepts_again_when_a_thread_is_free(group: Group) -> None:
     worker = group.worker(2)
     waiting = make_busy(group, 2)
