@@ -18,6 +18,11 @@ settings.register_profile("coachman", deadline=None)
 settings.load_profile("coachman")
 
 
+# Tests write an application anew within a second: bytecode that is kept of the one before is taken for that
+# of the next one, where that is of the same size.
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
 # A shell that puts a job in the background has it ignore SIGINT, and what it starts as well: the tests of
 # Ctrl-C would have nobody to interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

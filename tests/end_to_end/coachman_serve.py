@@ -154,7 +154,7 @@ class CoachmanServe:
         ]
         return [int(pid[1]) for pid in pids]
 
-    def stop(self, timeout: float = 15) -> int:
+    def stop(self, timeout: float = 30) -> int:
         """Send SIGTERM, after `timeout` seconds SIGKILL, and return the exit status."""
         self._process.terminate()  # does nothing when it has ended
         try:

@@ -54,6 +54,10 @@ class Gate:
         credentials = self._waiting[-1].getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return int(struct.unpack("3i", credentials)[0])
 
+    def let_first_through(self) -> None:
+        """Let the one through who has waited for longest."""
+        self._waiting.pop(0).close()
+
     def open(self) -> None:
         """Let everybody through who has arrived."""
         while self._waiting:

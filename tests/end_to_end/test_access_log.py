@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -91,6 +92,8 @@ def test_a_log_that_nobody_reads_stops_no_request(tmp_path: Path) -> None:
     write_application(tmp_path, HELLO)
     socket_path = tmp_path / "socket"
     read_end, write_end = os.pipe()
+    # In the end the log has 3 seconds: what waits for them goes through in a few turns of reader and writer.
+    fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 1024 * 1024)
     options = ("--processes", "1", "--bind", f"unix:{socket_path}", "--access-log", "combined")
     process = subprocess.Popen(
         [COMMAND, "serve", ".", *options], cwd=tmp_path, stdout=write_end, stderr=subprocess.STDOUT

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .applications import HELLO, ONE_PROCESS, write_application
+from .applications import HELLO, write_application
 from .coachman_serve import CoachmanServe
 from .raw_client import RawClient
 
@@ -135,9 +135,11 @@ def test_a_second_address_in_use_gives_up_the_first(site: Path, tmp_path: Path, 
 
 
 def test_a_port_can_be_taken_again_at_once(site: Path) -> None:
-    with CoachmanServe(site, *ONE_PROCESS) as server:
+    # An address of its own: what is free again here, nobody who is given any port takes meanwhile.
+    with CoachmanServe(site, "--bind", "127.53.0.1:0", "--processes", "1") as server:
         url = server.url
-        with httpx.Client(trust_env=False) as client:  # its connection makes the port linger in TIME_WAIT
+        # Its connection makes the port linger in TIME_WAIT.
+        with httpx.Client(timeout=30, trust_env=False) as client:
             assert client.get(url).text == "hello"
             assert server.stop() == 0, server.output()
     with CoachmanServe(site, "--bind", url.removeprefix("http://"), "--processes", "1") as again:

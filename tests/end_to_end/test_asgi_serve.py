@@ -72,7 +72,7 @@ def test_an_asgi_application_is_known_by_its_looks(tmp_path: Path) -> None:
     with CoachmanServe(*ONE_PROCESS, folder=tmp_path) as server:
         assert httpx.get(server.url, timeout=TIMEOUT, trust_env=False).text == "by ASGI"
         assert server.stop() == 0
-        output = server.output()
+        _, output = server.outcome()
     assert "is served as ASGI: it is a coroutine function\n" in output
     assert "stderr" not in output
 
@@ -84,7 +84,8 @@ def test_the_interface_is_said_once(tmp_path: Path, method: str) -> None:
     with CoachmanServe(*options, folder=tmp_path) as server:
         server.ready_workers(2)
         server.stop()
-        assert re.findall(r"is served as (.*)\n", server.output()) == ["WSGI: it takes two arguments"]
+        _, output = server.outcome()
+    assert re.findall(r"is served as (.*)\n", output) == ["WSGI: it takes two arguments"]
 
 
 def test_what_looks_like_neither_can_be_named(tmp_path: Path) -> None:
@@ -129,7 +130,8 @@ def test_check_names_the_interface(tmp_path: Path) -> None:
 
 def test_stopping_finishes_requests_and_closes_websockets_with_1012(tmp_path: Path) -> None:
     write_application(tmp_path, WEBSOCKET)
-    with CoachmanServe(*ONE_PROCESS, "--drain-timeout", "2", folder=tmp_path) as server:
+    # Of the usual 10 s, requests have 8, and then WebSockets that are told to go have 1.5.
+    with CoachmanServe(*ONE_PROCESS, folder=tmp_path) as server:
         with (
             connect(server.url.replace("http", "ws", 1), proxy=None, ping_interval=None) as websocket,
             RawClient(server.url) as slow,

@@ -174,7 +174,7 @@ def test_a_thread_that_goes_on_does_not_hold_up_the_report(tmp_path: Path) -> No
             "import threading\nthreading.Thread(target=wait_at_gate).start()\nraise RuntimeError('broken')",
         )
         with CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server:
-            status, output = server.outcome(timeout=10)
+            status, output = server.outcome()
     assert status == 1
     assert "RuntimeError: broken" in output
 
@@ -188,7 +188,7 @@ def test_an_application_that_never_finishes_loading_can_be_interrupted(
         with CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server:
             gate.wait_for_arrival()
             server.send_signal(number)
-            status, output = server.outcome(timeout=5)
+            status, output = server.outcome()
     assert status == 0, output
     assert "Traceback" not in output
     assert output.endswith(": stopped\n")
@@ -202,4 +202,4 @@ def test_an_application_that_loads_in_c_code_can_be_interrupted(tmp_path: Path) 
     with CoachmanServe(tmp_path, *ONE_PROCESS) as server:
         server.wait_for_output("stdout: now")
         server.send_signal(signal.SIGINT)
-        assert server.outcome(timeout=5)[0] == 0
+        assert server.outcome()[0] == 0

@@ -84,7 +84,9 @@ def test_an_upload_in_chunks_arrives_as_it_was_sent(
 
 def test_curl_is_told_to_continue(server: CoachmanServe, curl: Curl, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    curl("--header", "Expect: 100-continue", "--data", "hello", "--trace-ascii", str(trace), server.url)
+    # By itself it would wait for a second, and then send the body together with what was held back.
+    patient = ("--expect100-timeout", "30", "--trace-ascii", str(trace))
+    curl("--header", "Expect: 100-continue", "--data", "hello", *patient, server.url)
     assert "HTTP/1.1 100 Continue" in trace.read_text()
 
 

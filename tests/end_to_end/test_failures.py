@@ -174,7 +174,7 @@ def test_a_process_that_cannot_show_its_stacks_is_killed_all_the_same(tmp_path: 
     failure = failure_of(
         tmp_path,
         "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nsignal.pause()",
-        arguments=("--timeout", "1"),
+        arguments=("--timeout", "3"),
     )
     assert (failure["kind"], failure["stacks"]) == ("timed_out", "")
 

@@ -87,7 +87,7 @@ def test_a_file_comes_whole(client: httpx.Client, framework: str) -> None:
 def test_a_session_lives_in_its_cookies(server: CoachmanServe, client: httpx.Client) -> None:
     assert client.post("/login", data={"name": "keeper"}).text == "welcome"
     assert client.get("/whoami").text == "keeper"
-    assert httpx.get(f"{server.url}/whoami", trust_env=False).text == "nobody"
+    assert httpx.get(f"{server.url}/whoami", timeout=30, trust_env=False).text == "nobody"
 
 
 def test_a_redirection_leads_home(client: httpx.Client) -> None:

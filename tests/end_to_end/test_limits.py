@@ -32,8 +32,10 @@ def test_an_old_worker_is_replaced(tmp_path: Path) -> None:
     write_application(tmp_path, HELLO)
     with CoachmanServe(tmp_path, *TWO, "--max-worker-age", "1") as server:
         for pid in server.ready_workers(2):
-            server.wait_for_output(rf"\(pid {pid}\) is to be replaced: it has served for 1 s")
-            server.wait_for_output(rf"\(pid {pid}\) ended with exit status 0 .*: it has served for 1 s")
+            server.wait_for_output(rf"\(pid {pid}\) is to be replaced: it has served for [1-9]\d* s")
+            server.wait_for_output(
+                rf"\(pid {pid}\) ended with exit status 0 .*: it has served for [1-9]\d* s"
+            )
         assert least_ready(server.output()) == 2
         assert server.stop() == 0
 
@@ -77,7 +79,7 @@ def test_a_worker_that_had_to_give_a_request_up_is_replaced(tmp_path: Path) -> N
             pid = gate.last_pid
             assert client.answer().status == 504
         server.wait_for_output(rf"worker \d+ \(pid {pid}\) ended .*: it had to give up GET /stuck")
-        assert "wait_at_gate" in server.output(), "no stacks"
+        server.wait_for_output("in wait_at_gate")
         assert least_ready(server.output()) == 2
         with RawClient(server.url) as client:
             client.get()
@@ -136,16 +138,16 @@ def test_a_long_request_is_no_lack_of_life(tmp_path: Path, threads: str) -> None
         return [b"done"]
     """
     write_application(tmp_path, WAIT_AT_GATE, gated)
-    options = (*ONE_PROCESS, "--threads", threads, "--heartbeat-timeout", "0.2")
+    options = (*ONE_PROCESS, "--threads", threads, "--heartbeat-timeout", "1")
     with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
         with RawClient(server.url) as client:
             client.get()
             gate.wait_for_arrival()
-            client.sock.settimeout(2)  # many times as long as a worker may be silent
+            client.sock.settimeout(3)  # much longer than a worker may be silent
             with pytest.raises(TimeoutError):
                 client.answer()
             client.sock.settimeout(30)
             gate.open()
             assert client.answer().body == b"done"
         assert server.stop() == 0
-        assert "is to be replaced" not in server.output()
+        assert "is to be replaced" not in server.outcome()[1]

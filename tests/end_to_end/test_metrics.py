@@ -61,7 +61,8 @@ def test_health_follows_the_life_of_the_server(tmp_path: Path, gate: Gate) -> No
 
 def test_it_is_not_ready_from_the_moment_that_it_stops(tmp_path: Path, gate: Gate) -> None:
     write_application(tmp_path, WAIT_AT_GATE, GATED)
-    with CoachmanServe(tmp_path, *ONE_PROCESS, *METRICS, environment=gate.environment) as server:
+    own = ("--metrics", "127.53.0.2:0")  # an address where nobody else listens in the end
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *own, environment=gate.environment) as server:
         server.ready_workers(1)
         metrics = MetricsClient(server)
         with RawClient(server.url) as client:
@@ -86,9 +87,9 @@ def test_only_what_there_is_can_be_asked_for(tmp_path: Path) -> None:
         metrics = MetricsClient(server)
         assert metrics.get("/").status_code == 404
         assert "/metrics" in metrics.get("/").text
-        posted = httpx.post(f"{metrics.url}/metrics", content=b"x", trust_env=False)
+        posted = httpx.post(f"{metrics.url}/metrics", content=b"x", timeout=30, trust_env=False)
         assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
-        head = httpx.head(f"{metrics.url}/metrics", trust_env=False)
+        head = httpx.head(f"{metrics.url}/metrics", timeout=30, trust_env=False)
         assert (head.status_code, head.content) == (200, b"")
         assert int(head.headers["content-length"]) > 1000
 
@@ -135,7 +136,7 @@ def test_counts_survive_the_workers(tmp_path: Path, gate: Gate) -> None:
     with CoachmanServe(tmp_path, *ONE_PROCESS, *METRICS, environment=gate.environment) as server:
         metrics = MetricsClient(server)
         for statuses in ((201, 302, 404, 500), ()):
-            with httpx.Client(base_url=server.url, trust_env=False) as client:
+            with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as client:
                 for status in statuses:
                     client.get(f"/{status}")
                 pid = int(client.get("/200").text)

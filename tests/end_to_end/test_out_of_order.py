@@ -44,8 +44,8 @@ def test_clients_are_told_to_come_back_and_served_again_when_it_works(tmp_path: 
         assert answer.headers["connection"] == "close"
         assert b"half deployed" not in answer.body
 
-        write_application(tmp_path, HELLO)
         so_far = len(server.output())
+        write_application(tmp_path, HELLO)
         server.wait_for_output(r"worker 1 \(pid \d+\) is ready", after=so_far)
         with RawClient(server.url) as client:
             client.get()

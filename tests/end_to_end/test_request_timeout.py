@@ -73,7 +73,8 @@ def test_what_is_in_hand_beside_a_stuck_request_is_finished(tmp_path: Path) -> N
             return plain(environ, start_response)
         """,
     )
-    options = ("--threads", "2", "--request-timeout", "1", "--drain-timeout", "5")
+    # Time enough for the second request to come while the first one waits for it.
+    options = ("--threads", "2", "--request-timeout", "3", "--drain-timeout", "5")
     with (
         Gate(tmp_path) as gate,
         CoachmanServe(".", *ONE_PROCESS, *options, folder=tmp_path, environment=gate.environment) as server,

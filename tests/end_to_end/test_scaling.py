@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +16,8 @@ from .raw_client import RawClient
 
 GATED = """
 def application(environ, start_response):
-    wait_at_gate()
+    if environ["PATH_INFO"] != "/at-once":
+        wait_at_gate()
     start_response("200 OK", [])
     return [b"answered"]
 """
@@ -36,21 +39,48 @@ def test_the_pool_grows_while_requests_wait_and_shrinks_again(tmp_path: Path, me
     with Gate(tmp_path) as gate, CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
         url = server.url
         with ExitStack() as clients:
-            connected = [clients.enter_context(RawClient(url)) for _ in range(12)]
-            for client in connected:
+            first = clients.enter_context(RawClient(url))
+            first.get()
+            gate.wait_for_arrival()  # its loop is in there: it accepts none of the others
+            others = [clients.enter_context(RawClient(url)) for _ in range(11)]
+            for client in others:
                 client.get()
             server.ready_workers(3)
-            for _ in connected:
+            gate.open()
+            for _ in others:
                 gate.wait_for_arrival()
                 gate.open()
+            connected = [first, *others]
             for client in connected:
                 assert client.answer().body == b"answered"
-        server.wait_for_output("is to have 1 workers, after 3")
+        # At once, or one after the other where one was needed until a look later.
+        server.wait_for_output("is to have 1 workers, after [23]")
         for slot in (2, 3):
             server.wait_for_output(
                 rf"worker {slot} .* ended with exit status 0 .*: it is not needed any more"
             )
         assert server.stop() == 0
+
+
+def test_the_pool_grows_for_clients_whom_the_supervisor_did_not_see_come(tmp_path: Path, gate: Gate) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, GATED)
+    options = ("--bind", "127.0.0.1:0", "--processes", "1-2", "--threads", "2")
+    with CoachmanServe(tmp_path, *options, environment=gate.environment) as server, ExitStack() as clients:
+        url = server.url
+        server.send_signal(signal.SIGSTOP)
+        os.waitpid(server.pid, os.WUNTRACED)
+        connected = [clients.enter_context(RawClient(url)) for _ in range(6)]
+        for client in connected:
+            client.get("/at-once")
+            assert client.answer().body == b"answered"
+        server.send_signal(signal.SIGCONT)
+        for client in connected:
+            client.get()
+        server.ready_workers(2)
+        for _ in connected:
+            gate.wait_for_arrival()
+            gate.open()
+        assert [client.answer().status for client in connected] == [200] * 6
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_it_is_ready_only_when_its_first_worker_is(tmp_path: Path, manager: Noti
             assert ready["READY"] == "1"
             assert ready["MAINPID"] == str(server.pid)
             assert ready["STATUS"].endswith("1 of 1 workers ready, generation 1")
-            assert httpx.get(server.url, trust_env=False).status_code == 200
+            assert httpx.get(server.url, timeout=30, trust_env=False).status_code == 200
             server.send_signal(signal.SIGTERM)
             stopping = manager.wait_for("STOPPING")
             assert int(stopping["EXTEND_TIMEOUT_USEC"]) > 10_000_000
@@ -89,7 +89,7 @@ def test_a_restart_is_reloading_and_then_ready(tmp_path: Path, manager: NotifyRe
         status = manager.wait_for("READY")["STATUS"]
         assert "1 of 1 workers ready, generation 2, restart to generation 3 failed" in status
         assert "out of oats" in status
-        assert httpx.get(server.url, trust_env=False).text == "hello"
+        assert httpx.get(server.url, timeout=30, trust_env=False).text == "hello"
 
 
 def test_a_start_that_fails_says_why(tmp_path: Path, manager: NotifyReceiver) -> None:
@@ -105,7 +105,7 @@ def test_a_start_that_fails_says_why(tmp_path: Path, manager: NotifyReceiver) ->
 def test_a_manager_that_cannot_be_reached_is_noted_and_no_more(tmp_path: Path, address: str) -> None:
     write_application(tmp_path, HELLO)
     with CoachmanServe(tmp_path, *ONE_PROCESS, environment={"NOTIFY_SOCKET": address}) as server:
-        assert httpx.get(server.url, trust_env=False).status_code == 200
+        assert httpx.get(server.url, timeout=30, trust_env=False).status_code == 200
         assert server.stop() == 0
         assert server.output().count("cannot notify the service manager") == 1
 
@@ -115,14 +115,15 @@ def test_the_watchdog_is_fed_within_half_of_its_time(tmp_path: Path, manager: No
     environment = {**manager.environment, "WATCHDOG_USEC": "200000"}
     with CoachmanServe(tmp_path, *ONE_PROCESS, environment=environment) as server:
         server.ready_workers(1)
+        begun = time.monotonic()  # before: what comes after the rest was sent after this moment, at any rate
         manager.rest()
-        begun = time.monotonic()
         for _ in range(10):
             manager.wait_for("WATCHDOG")
         # Never more often than asked for; how much later depends on the machine.
         assert time.monotonic() - begun > 9 * 0.1 * 0.9
         server.send_signal(signal.SIGSTOP)
         try:
+            os.waitpid(server.pid, os.WUNTRACED)  # it stands still
             manager.rest()
             with pytest.raises(AssertionError, match="no WATCHDOG within"):
                 manager.wait_for("WATCHDOG", timeout=0.5)
@@ -145,7 +146,7 @@ def test_the_application_sees_nothing_of_the_manager(tmp_path: Path, manager: No
     write_application(tmp_path, "import os", SHOW_ENVIRONMENT)
     environment = {**manager.environment, "WATCHDOG_USEC": "60000000", "LISTEN_PID": "1", "LISTEN_FDS": "1"}
     with CoachmanServe(tmp_path, *ONE_PROCESS, environment=environment) as server:
-        seen = httpx.get(server.url, trust_env=False).text.split("\n")
+        seen = httpx.get(server.url, timeout=30, trust_env=False).text.split("\n")
     assert not [name for name in seen if name.startswith(("NOTIFY", "WATCHDOG", "LISTEN"))]
 
 
@@ -247,7 +248,7 @@ def test_a_configured_address_that_was_passed_is_not_bound_again(tmp_path: Path)
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         with Activated(tmp_path, listener, names="http", options=("--bind", address)) as server:
             assert server.listens_at() == f"http://{address}"
-            assert httpx.get(f"http://{address}", trust_env=False).status_code == 200
+            assert httpx.get(f"http://{address}", timeout=30, trust_env=False).status_code == 200
 
 
 def test_the_file_of_a_passed_unix_socket_is_left(tmp_path: Path) -> None:

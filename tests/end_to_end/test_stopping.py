@@ -33,11 +33,15 @@ def stream():
 """
 
 
+PATIENT = ("--drain-timeout", "600")
+"""What waits for the end of that has waited for nothing: no test takes as long."""
+
+
 @pytest.fixture(params=[1, 4], ids=["1 thread", "4 threads"])
 def server(tmp_path: Path, gate: Gate, request: pytest.FixtureRequest) -> Iterator[CoachmanServe]:
     write_application(tmp_path, WAIT_AT_GATE, GATED)
-    threads = ("--threads", str(request.param))
-    with CoachmanServe(tmp_path, *ONE_PROCESS, *threads, environment=gate.environment) as server:
+    options = (*ONE_PROCESS, *PATIENT, "--threads", str(request.param))
+    with CoachmanServe(tmp_path, *options, environment=gate.environment) as server:
         yield server
 
 
@@ -106,7 +110,7 @@ def test_idle_connections_hold_nothing_up(server: CoachmanServe) -> None:
     with RawClient(server.url) as used, RawClient(server.url) as unused:
         used.get()
         used.answer()
-        assert server.stop(timeout=5) == 0
+        assert server.stop() == 0
         assert used.read_to_end() == b""
         # It may still have been in the kernel's queue, where the end is a reset.
         try:
@@ -139,7 +143,7 @@ def test_a_second_signal_gives_up_what_is_in_hand(server: CoachmanServe, gate: G
         server.send_signal(signal.SIGINT)
         server.wait_for_output("SIGINT: stopping")
         server.send_signal(signal.SIGINT)
-        status, output = server.outcome(timeout=5)
+        status, output = server.outcome()
         assert status == 0
         assert "SIGINT again: what is in hand is given up" in output
         with pytest.raises((ConnectionResetError, AssertionError)):
@@ -280,7 +284,7 @@ def test_what_waits_for_a_successor_that_never_comes_is_answered_at_the_end(
         server.send_signal(signal.SIGTERM)
         server.wait_for_output("SIGTERM: stopping")
         if in_hand:
-            gate.open()
+            gate.let_first_through()
             assert slow.answer().status == 200
         last = waiting.answer()
         # By the worker, or where it has gone before it heard of the end by the supervisor.
@@ -291,13 +295,13 @@ def test_what_waits_for_a_successor_that_never_comes_is_answered_at_the_end(
 
 
 def test_a_worker_that_was_told_to_drain_is_replaced_without_delay(server: CoachmanServe) -> None:
-    # As failures, the last of these would cost more than the time given to it.
-    with RawClient(server.url, timeout=5) as client:
-        for _ in range(9):
+    # As failures, the last of these would cost more than the time given to it: 25 s.
+    with RawClient(server.url, timeout=20) as client:
+        for _ in range(11):
             client.get("/who")
             pid = int(client.answer().body.rpartition(b" ")[2])
             os.kill(pid, signal.SIGTERM)
-            server.wait_for_output(rf"worker \d+ \(pid {pid}\) ended .*: it had got SIGTERM", timeout=5)
+            server.wait_for_output(rf"worker \d+ \(pid {pid}\) ended .*: it had got SIGTERM")
 
 
 def test_a_worker_that_gets_sigint_serves_on(server: CoachmanServe) -> None:
@@ -316,22 +320,22 @@ threading.Thread(target=wait_at_gate).start()
 
 def test_a_thread_of_the_application_does_not_hold_up_the_end(tmp_path: Path, gate: Gate) -> None:
     write_application(tmp_path, WAIT_AT_GATE, ENDLESS_THREAD, HELLO)
-    with CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server:
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *PATIENT, environment=gate.environment) as server:
         server.wait_for_output("listening")
         gate.wait_for_arrival()
         server.send_signal(signal.SIGTERM)
-        assert server.outcome(timeout=5)[0] == 0
+        assert server.outcome()[0] == 0
 
 
 def test_a_drained_worker_is_replaced_though_a_thread_of_the_application_goes_on(
     tmp_path: Path, gate: Gate
 ) -> None:
     write_application(tmp_path, WAIT_AT_GATE, ENDLESS_THREAD, HELLO)
-    with CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server:
+    with CoachmanServe(tmp_path, *ONE_PROCESS, *PATIENT, environment=gate.environment) as server:
         (pid,) = server.ready_workers(1)
         gate.wait_for_arrival()
         os.kill(pid, signal.SIGTERM)
-        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*: it had got SIGTERM", timeout=10)
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*: it had got SIGTERM")
         with RawClient(server.url) as client:
             client.get()
             assert client.answer().body == b"hello"

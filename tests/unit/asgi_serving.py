@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import count
 from typing import Any
 
@@ -18,6 +18,8 @@ from coachman.unix.handoff import HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
 from coachman.worker.asgi.engine import AsgiEngine
 from coachman.worker.handoff import Handoff
+
+from .served import held
 
 TIMEOUT = 20.0
 UNCHANGED = Bounds()
@@ -52,9 +54,11 @@ class Served:
         self._clients: list[socket.socket] = []
         self._on_end = ExitStack()
 
-    def connect(self) -> socket.socket:
-        """Return a fresh connection, which is closed at the end."""
-        self._clients.append(client := socket.create_connection(self._address, TIMEOUT))
+    def connect(self, early: bytes = b"") -> socket.socket:
+        """Return a fresh connection, which is closed at the end; `early` was sent before it is accepted."""
+        with held(self.engine.call_soon) if early else nullcontext():
+            self._clients.append(client := socket.create_connection(self._address, TIMEOUT))
+            client.sendall(early)
         return client
 
     def connect_websocket(self, path: str = "/", headers: dict[str, str] | None = None) -> ClientConnection:

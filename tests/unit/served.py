@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Protocol
 
 import msgspec
 import pytest
@@ -17,13 +18,37 @@ from coachman.worker.wsgi.engine import Application, Engine
 TIMEOUT = 20.0
 
 
+class Connect(Protocol):
+    """Connects to what is served."""
+
+    def __call__(self, early: bytes = b"") -> socket.socket:
+        """Return a connection, which is closed at the end; `early` was sent before it is accepted."""
+
+
+@contextmanager
+def held(call_soon: Callable[[Callable[[], None]], None]) -> Iterator[None]:
+    """Keep the loop to which `call_soon` belongs from everything else: what comes meanwhile comes at once."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        reached.set()
+        assert go_on.wait(TIMEOUT)
+
+    call_soon(wait)
+    assert reached.wait(TIMEOUT)
+    try:
+        yield
+    finally:
+        go_on.set()
+
+
 @contextmanager
 def served(
     application: Application,
     threads: int,
     config: WorkerConfig | None = None,
     services: Services | None = None,
-) -> Iterator[Callable[[], socket.socket]]:
+) -> Iterator[Connect]:
     """Serve `application` and give a function that connects to it; drain at the end."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -34,8 +59,10 @@ def served(
     thread.start()
     clients: list[socket.socket] = []
 
-    def connect() -> socket.socket:
-        clients.append(client := socket.create_connection(address, TIMEOUT))
+    def connect(early: bytes = b"") -> socket.socket:
+        with held(engine.call_soon) if early else nullcontext():
+            clients.append(client := socket.create_connection(address, TIMEOUT))
+            client.sendall(early)
         return client
 
     try:

@@ -6,6 +6,8 @@ import asyncio
 import select
 import socket
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
@@ -24,6 +26,7 @@ from .asgi_serving import (
     echo,
     read_body,
     receive_all,
+    receive_exactly,
     receive_response,
     receive_through,
     served,
@@ -86,17 +89,15 @@ def test_what_is_within_the_bounds_is_served() -> None:
 )
 def test_what_does_not_come_is_not_waited_for(beginning: bytes) -> None:
     with served(echo, Bounds(header_timeout=SHORT, body_timeout=SHORT)) as serving:
-        client = serving.connect()
-        client.sendall(beginning)
+        client = serving.connect(beginning)
         assert receive_all(client).startswith(b"HTTP/1.1 408 ")
 
 
 @pytest.mark.parametrize("requests", [0, 1])
 def test_a_silent_connection_is_closed(requests: int) -> None:
     with served(echo, Bounds(header_timeout=SHORT, keep_alive_timeout=SHORT)) as serving:
-        client = serving.connect()
+        client = serving.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * requests)
         for _ in range(requests):
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             receive_response(client)
         assert receive_all(client) == b""
 
@@ -107,8 +108,8 @@ def test_an_application_that_does_not_read_is_not_the_clients_fault() -> None:
         await answer(send, b"%d" % len(await read_body(receive)))
 
     with served(application, Bounds(body_timeout=SHORT)) as serving:
-        client = serving.connect()
-        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000)
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+        client = serving.connect(head + b"x" * 200_000)
         assert receive_response(client)[1] == b"200000"
 
 
@@ -278,6 +279,69 @@ def test_a_connection_ends_after_its_requests() -> None:
         assert receive_all(client) == b""
 
 
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+LATE: dict[str, tuple[bytes, bytes, Callable[[HttpConnection], None]]] = {
+    "nothing": (b"", HEAD, HttpConnection.on_late_head),
+    "a part of a head": (HEAD[:10], HEAD[10:], HttpConnection.on_late_head),
+    "a request": (HEAD, HEAD, HttpConnection.on_late_request),
+    "a head": (HEAD[:-2] + b"Content-Length: 1\r\n\r\n", b"x", HttpConnection.on_late_body),
+}
+"""What has come, what comes while the loop is held up, and what the loop would do before it reads that."""
+
+
+@pytest.mark.parametrize("come", LATE)
+def test_a_client_that_was_in_time_is_not_late_because_the_loop_is(come: str) -> None:
+    before, then, expire = LATE[come]
+    with served(echo, Bounds(body_timeout=TIMEOUT)) as serving:
+        client, other = serving.connect(), serving.connect()
+        client.sendall(before)
+        other.sendall(HEAD)  # accepted after it: when this is answered, that has been read
+        assert receive_response(other)[1] == b"/ "
+        if before == HEAD:
+            assert receive_response(client)[1] == b"/ "
+
+        def hold_up() -> None:
+            (connection,) = [each for each in connections(serving) if each.client == client.getsockname()]
+            connection._body_since -= 1000
+            connection._body_progress -= 1000
+            client.sendall(then)
+            expire(connection)
+
+        serving.engine.call_soon(hold_up)
+        assert receive_response(client)[1].startswith(b"/ ")
+
+
+def test_a_reader_that_was_in_time_is_not_late_because_the_loop_is() -> None:
+    paused, looked, size = threading.Event(), threading.Event(), 20_000_000
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        asyncio.get_running_loop().call_soon(paused.set)  # behind all that the loop can write at once
+        await answer(send, b"x" * size)
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(HEAD)
+        assert paused.wait(TIMEOUT)
+        taken = bytearray()
+
+        def hold_up() -> None:
+            (connection,) = connections(serving)
+            connection._unsent = connection.transport.get_write_buffer_size()
+            assert connection._unsent > 0
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                while True:
+                    taken.extend(client.recv(1 << 20))
+            client.settimeout(TIMEOUT)
+            connection.on_late_reader()
+            looked.set()
+
+        serving.engine.call_soon(hold_up)
+        assert looked.wait(TIMEOUT)
+        length = taken.index(b"\r\n\r\n") + 4 + size
+        assert len(taken) + len(receive_exactly(client, length - len(taken))) == length
+
+
 def test_connections_over_the_bound_wait_until_there_is_room() -> None:
     with served(echo, Bounds(connections=2)) as serving:
         first, second, third = (serving.connect() for _ in range(3))
@@ -307,8 +371,7 @@ def test_what_is_no_request_yet_does_not_stop_the_clock(beginning: bytes) -> Non
     proxied = beginning.startswith(b"PROXY")
     config = WorkerConfig(bounds=Bounds(header_timeout=SHORT), proxy_protocol=proxied)
     with served(echo, config) as serving:
-        client = serving.connect()
-        client.sendall(beginning)
+        client = serving.connect(beginning)
         assert receive_all(client) == b""
 
 
@@ -317,8 +380,7 @@ def test_a_body_that_outlasts_its_response_leads_to_the_next_request_in_time() -
         await answer(send)
 
     with served(hasty, Bounds(keep_alive_timeout=SHORT)) as serving:
-        client = serving.connect()
-        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
+        client = serving.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na")
         assert receive_response(client)[1] == b"ok"
         client.sendall(b"bc")
         assert receive_all(client) == b""

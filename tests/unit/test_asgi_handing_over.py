@@ -12,6 +12,7 @@ import pytest
 
 from coachman.config.model import Bounds, WorkerConfig
 from coachman.protocol.handoff import Passport
+from coachman.protocol.scoreboard import CONNECTIONS
 from coachman.worker.handoff import Handoff
 
 from .asgi_serving import TIMEOUT, Receive, Scope, Send, Siblings, answer, receive_response, served
@@ -50,6 +51,22 @@ def test_an_idle_connection_goes_on_at_another_worker(siblings: Siblings) -> Non
         assert (ask(idle), ask(silent)) == (b"second", b"second")
         second.drain()
         assert second.wait() is True
+
+
+def test_every_connection_that_comes_is_told_once_it_is_on_the_scoreboard(siblings: Siblings) -> None:
+    told: list[int] = []
+    with (
+        served(named("first"), handoff=siblings.handoff()) as first,
+        served(named("second"), handoff=siblings.handoff()) as second,
+    ):
+        second.engine.on_connection = lambda: told.append(second.engine.cells[CONNECTIONS])
+        client = first.connect()
+        assert ask(client) == b"first"
+        first.drain(hand_over=True)
+        assert first.wait() is True
+        assert ask(client) == b"second"
+        assert ask(second.connect()) == b"second"
+    assert told == [1, 2]
 
 
 def test_it_waits_in_the_queue_while_there_is_nobody(siblings: Siblings) -> None:

@@ -7,6 +7,8 @@ import threading
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from coachman.policy import draining
+
 from .asgi_serving import (
     TIMEOUT,
     Receive,
@@ -97,13 +99,19 @@ def test_a_failing_application_closes_with_1011_and_is_logged(capsys: pytest.Cap
     assert "LookupError: as asked for" in logged
 
 
-def test_draining_leaves_a_websocket_open_and_closes_it_with_1012_in_time() -> None:
+def test_draining_leaves_a_websocket_open_and_closes_it_with_1012_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     echo = Echo()
     with served(echo) as serving:
         websocket = serving.connect_websocket()
-        serving.drain(1.0)
+        serving.drain(1000)
         websocket.send("still there")
         assert websocket.recv(TIMEOUT) == "still there"
+        # Now, at the earliest, is the time of the farewell; there is a lot left for it.
+        monkeypatch.setattr(draining, "FAREWELL_SHARE", 1.0)
+        monkeypatch.setattr(draining, "FAREWELL_SECONDS", TIMEOUT)
+        serving.drain(TIMEOUT)
         with pytest.raises(ConnectionClosed) as caught:
             websocket.recv(TIMEOUT)
         assert caught.value.rcvd is not None

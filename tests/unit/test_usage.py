@@ -47,6 +47,11 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     monkeypatch.setattr(usage, "proportional_memory", memory)
     monkeypatch.setattr(usage, "cpu_seconds", lambda _pid: 1.5)
     yield seen
+    wait_for_threads()
+
+
+def wait_for_threads() -> None:
+    """Wait until the threads that have measured are gone: they end behind what they tell."""
     for thread in threading.enumerate():
         if thread.name == "usage":
             thread.join(30)
@@ -117,6 +122,7 @@ def test_a_process_that_hangs_in_the_kernel_holds_up_nobody(
 
     async def talk(meter: UsageMeter) -> None:
         assert (await measured_in_time(meter)).memory == 7
+        wait_for_threads()
         monkeypatch.setattr(usage, "proportional_memory", lambda _pid: released.wait(30) and None)
         # The measurement of before has to do, and no second thread is begun.
         for _ in range(3):

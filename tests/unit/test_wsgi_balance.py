@@ -7,6 +7,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from math import inf
 
 import pytest
 
@@ -113,7 +114,8 @@ def test_a_worker_without_a_free_thread_accepts_nothing(group: Group) -> None:
     assert busy.view().counters.accepted == accepted
 
 
-def test_a_worker_that_is_alone_keeps_what_waits(group: Group) -> None:
+def test_a_worker_that_is_alone_keeps_what_waits(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departures, "WORTHWHILE_SECONDS", inf)  # calls are brief, however busy the machine
     alone = group.worker(2)
     client = group.connect()
     ask(client)
@@ -124,6 +126,21 @@ def test_a_worker_that_is_alone_keeps_what_waits(group: Group) -> None:
     assert answer(client) == alone.name
     assert [answer(each) for each in waiting] == [alone.name] * 2
     assert alone.view().counters.handed_over == 0
+
+
+def test_every_connection_that_comes_is_told_once_it_is_on_the_scoreboard(group: Group, threads: int) -> None:
+    worker = group.worker(threads)
+    told: list[int] = []
+    worker.engine.on_connection = lambda: told.append(worker.view().connections)
+    clients = [group.connect() for _ in range(2)]
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            assert group.queue.put(theirs, encode_passport(Passport()))
+        for client in (*clients, ours):
+            ask(client)
+            assert answer(client) == worker.name
+    assert told == [1, 2, 3]
 
 
 def test_a_worker_accepts_again_when_a_thread_is_free(group: Group) -> None:

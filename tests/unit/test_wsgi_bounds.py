@@ -12,7 +12,7 @@ import pytest
 
 from coachman.config.model import Bounds, WorkerConfig
 
-from .served import receive_all, receive_response, served
+from .served import TIMEOUT, receive_all, receive_response, served
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -94,8 +94,7 @@ def test_an_idle_connection_is_closed_without_a_word(
     threads: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(application, threads, bounded(keep_alive_timeout=0.1)) as connect:
-        silent, used = connect(), connect()
-        used.sendall(GET)
+        silent, used = connect(), connect(GET)
         receive_response(used)
         assert silent.recv(1) == b""
         assert used.recv(1) == b""
@@ -103,20 +102,21 @@ def test_an_idle_connection_is_closed_without_a_word(
 
 
 def test_a_client_whose_request_waited_for_another_is_not_late() -> None:
-    release = threading.Event()
+    all_sent, never = threading.Event(), threading.Event()
 
     def slow(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/slow":
-            release.wait(0.5)  # so long is the loop held up: longer than anybody may be idle
+            assert all_sent.wait(TIMEOUT)
+            never.wait(0.7)  # so long is the loop held up behind that: longer than anybody may be idle
         start_response("200 OK", [])
         return [b"served"]
 
-    with served(slow, 1, bounded(keep_alive_timeout=0.2, header_timeout=0.2)) as connect:
-        holding, waiting, begun = connect(), connect(), connect()
-        begun.sendall(GET[:20])
-        holding.sendall(GET.replace(b"/ ", b"/slow "))
+    with served(slow, 1, bounded(keep_alive_timeout=0.5, header_timeout=0.5)) as connect:
+        waiting, begun = connect(), connect(GET[:20])
+        holding = connect(GET.replace(b"/ ", b"/slow "))
         waiting.sendall(GET)
         begun.sendall(GET[20:])
+        all_sent.set()
         for client in (holding, waiting, begun):
             assert receive_response(client)[1] == b"served"
 

@@ -30,6 +30,8 @@ supervisor →  ``drain SECONDS CONNECTIONS``    stop accepting, finish what is 
                                                left to other workers (``handover``) or closed (``close``)
 supervisor →  ``ping``                         answer from the loop
 → supervisor  ``pong``                         the answer
+→ supervisor  ``connected``                    has a connection, the first one since the supervisor has asked
+                                               for that on the scoreboard
 → supervisor  ``draining``                     accepts no more
 → supervisor  ``drained FINISHED``             about to exit; "no" where the time was up too early
 → supervisor  ``timed-out SECONDS STATUS       a request has been in the application for too long, and was
@@ -65,6 +67,7 @@ INTERFACE: Final = "interface"
 IMPORTS: Final = "imports"
 PING: Final = "ping"
 PONG: Final = "pong"
+CONNECTED: Final = "connected"
 DRAINING: Final = "draining"
 DRAINED: Final = "drained"
 TIMED_OUT: Final = "timed-out"

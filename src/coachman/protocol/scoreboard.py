@@ -1,7 +1,8 @@
 """The layout of the scoreboard: what a worker says of itself in shared memory, in cells of 64 bits.
 
-The worker alone writes its slot, except when it is cleared for a worker to come. Everybody reads. A cell is
-read and written in one step by the hardware; two cells that belong together may be seen one write apart.
+The worker alone writes its slot, but for `AWAITED`, and except when it is cleared for a worker to come.
+Everybody reads. A cell is read and written in one step by the hardware; two cells that belong together may be
+seen one write apart.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ CONNECTIONS: Final = 5
 """Open connections."""
 WAITING: Final = 6
 """Connections that wait in the worker for a thread."""
+AWAITED: Final = 7
+"""1 where the supervisor waits to be told of the next connection; the worker that has one puts it back."""
 ACCEPTED: Final = 8
 """Connections accepted from the kernel."""
 HANDED_OVER: Final = 9

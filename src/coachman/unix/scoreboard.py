@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from coachman.protocol.scoreboard import CELL_SIZE, CELLS, GENERATION, PID, SlotView, view_of
+from coachman.protocol.scoreboard import AWAITED, CELL_SIZE, CELLS, GENERATION, PID, SlotView, view_of
 
 SLOT_SIZE = CELLS * CELL_SIZE
 
@@ -51,6 +51,10 @@ class Scoreboard:
         self._map[slot * SLOT_SIZE : (slot + 1) * SLOT_SIZE] = bytes(SLOT_SIZE)
         self._cells[slot * CELLS + PID] = pid
         self._cells[slot * CELLS + GENERATION] = generation
+
+    def await_connection(self, slot: int) -> None:
+        """Have the worker of a slot tell of the next connection that it has."""
+        self._cells[slot * CELLS + AWAITED] = 1
 
     def view(self, slot: int) -> SlotView:
         """Read a slot."""

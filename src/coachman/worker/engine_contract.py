@@ -21,6 +21,9 @@ class Engine(Protocol):
     cells: memoryview[int]
     """The slot of the scoreboard that is written to. It belongs to whoever sets it."""
 
+    on_connection: Callable[[], object]
+    """What is called for every connection that comes, once it is on the scoreboard; in any thread."""
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The event loop whose tasks are worth showing, where there is one."""

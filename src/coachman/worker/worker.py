@@ -13,7 +13,7 @@ from functools import partial
 
 from coachman.errors import ChannelError
 from coachman.protocol import control
-from coachman.protocol.scoreboard import HEARTBEAT
+from coachman.protocol.scoreboard import AWAITED, HEARTBEAT
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.handoff import LANES, HandoffQueue
 from coachman.unix.scoreboard import Scoreboard
@@ -123,6 +123,7 @@ class Worker(AbstractServer):
             self._slot = int(slot)
             self._engine.cells = self._scoreboard.cells(self._slot)
             self._engine.cells[HEARTBEAT] = time.monotonic_ns()  # from now on, silence means something
+            self._engine.on_connection = self._note_connection
 
     def join_handoff(self) -> None:
         """Share connections with the siblings, through the descriptors that follow the message."""
@@ -157,6 +158,13 @@ class Worker(AbstractServer):
         """Show that the loop turns."""
         self._engine.cells[HEARTBEAT] = time.monotonic_ns()
         self.tell((control.PONG,))
+
+    def _note_connection(self) -> None:
+        cells = self._engine.cells
+        if cells[AWAITED]:
+            cells[AWAITED] = 0
+            with suppress(ChannelError):  # nobody is left who would want to know
+                self.tell((control.CONNECTED,))
 
     def drain_upon_signal(self) -> None:
         """Drain; the signal may have come in the middle of anything, so the loop does it.

@@ -247,6 +247,7 @@ class Application:
     def _on_change(self) -> None:
         self._refusals.refuse_all(self.pool.out_of_order)
         self._limit_watch.wake()
+        self._demand_watch.heed_workers()
         self._report_change()
 
     def _apologise(self, head: bytes) -> bytes:

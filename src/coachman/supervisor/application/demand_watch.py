@@ -11,6 +11,7 @@ from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.policy.lifecycle import State
 from coachman.policy.overload import surplus
 from coachman.policy.scaling import Bounds, Demand, Scaling, affordable, scaled_to
+from coachman.supervisor.application.member import Member
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.refusals import Refusals
 from coachman.unix.accept_queue import accept_queue_length
@@ -27,8 +28,9 @@ CALM_PERIOD = 1.0
 class DemandWatch:
     """Sets how many workers the pool is to have, and has refused what is too much.
 
-    While nobody is connected it waits for the first connection to arrive, and looks at nothing. Where the
-    number of workers is fixed and any number may wait, it never looks at all.
+    While nobody is connected it waits for the first connection to arrive, and looks at nothing; a worker that
+    takes it before this process comes to see it tells of it. Where the number of workers is fixed and any
+    number may wait, it never looks at all.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class DemandWatch:
         queues = [accept_queue_length(listener.sock) for listener in self._listeners]
         self._refusals.refuse(surplus(queues, self._config.scaling.max_queue))
         queue = sum(length or 0 for length in queues)
-        ready = [member for member in self._pool.members if member.state is State.READY]
+        ready = self._ready()
         views = [self._scoreboard.view(member.slot) for member in ready]
         demand = Demand(
             at=time.monotonic(),
@@ -128,10 +130,31 @@ class DemandWatch:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     def _arm(self) -> None:
-        """Look again when a connection arrives. A worker may have it by then: the next one will do."""
+        """Look again when a connection arrives, or a worker has it already."""
         for listener in self._listeners:
             self._armed.append(fd := os.dup(listener.sock.fileno()))
             asyncio.get_running_loop().add_reader(fd, self._look)
+        self.heed_workers()
+
+    def heed_workers(self) -> None:
+        """Where a connection is waited for, hear of it from all workers: to be called when some have come."""
+        if not self._armed:
+            return
+        ready = self._ready()
+        for member in ready:
+            assert member.process is not None
+            member.process.on_connected = self._on_connected
+            self._scoreboard.await_connection(member.slot)
+        # Only now: one that came before nobody tells of.
+        if any(self._scoreboard.view(member.slot).connections for member in ready):
+            self._look()
+
+    def _on_connected(self) -> None:
+        if self._armed:
+            self._look()
+
+    def _ready(self) -> list[Member]:
+        return [member for member in self._pool.members if member.state is State.READY]
 
     def _disarm(self) -> None:
         for fd in self._armed:

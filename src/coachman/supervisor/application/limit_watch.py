@@ -65,8 +65,11 @@ class LimitWatch:
         self._timer = loop.call_at(due, self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        timer, self._timer = self._timer, None
+        assert timer is not None
         now = time.monotonic()
+        # Where this process itself was held up (stopped, frozen, starved), answers have still to be read.
+        late = max(0.0, asyncio.get_running_loop().time() - timer.when())
         period = _shortest(ping_period(member.limits) for member, _ in self._ready())
         weighing, pinging = now >= self._memory_due, period is not None and now >= self._ping_due
         if weighing:
@@ -76,7 +79,7 @@ class LimitWatch:
         expired = False
         for member, worker in self._ready():
             weighed = weighing and member.limits.memory > 0
-            found = excess(self._use(member, worker, now, weighed=weighed), member.limits)
+            found = excess(self._use(member, worker, now, late, weighed=weighed), member.limits)
             if found is not None:
                 self._expire(member, worker, found)
                 expired = True
@@ -92,7 +95,9 @@ class LimitWatch:
         if found.stuck:
             self._background.run(worker.dump())
 
-    def _use(self, member: Member, worker: WorkerProcess, now: float, *, weighed: bool) -> WorkerUse:
+    def _use(
+        self, member: Member, worker: WorkerProcess, now: float, late: float, *, weighed: bool
+    ) -> WorkerUse:
         view = self._scoreboard.view(worker.slot)
         if view.in_flight:
             member.seen_busy_at = now
@@ -102,7 +107,7 @@ class LimitWatch:
             age=worker.age,
             oldest_request=0.0 if view.oldest_start is None else now - view.oldest_start,
             idle_for=now - member.seen_busy_at,
-            silent_for=worker.silent_for,
+            silent_for=max(0.0, worker.silent_for - late),
             stopped=worker.silent_for > 0 and is_stopped(worker.pid),
         )
 

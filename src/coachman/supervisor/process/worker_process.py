@@ -50,6 +50,8 @@ class WorkerProcess(ControlledProcess):
         self._on_draining = on_draining
         self.accepts = True
         """It may accept connections, once it is ready: it has not said that it drains."""
+        self.on_connected: Callable[[], None] = lambda: None
+        """Called when it has a connection, the first one since `AWAITED` was set in its slot."""
         self.on_timed_out: Callable[[float, str], None] | None = None
         """Called where a request has been in the application for too long: its seconds and its line."""
         self._pinged_at: float | None = None
@@ -165,6 +167,8 @@ class WorkerProcess(ControlledProcess):
         match message:
             case [control.PONG]:
                 self._pinged_at = None
+            case [control.CONNECTED]:
+                self.on_connected()
             case [control.DRAINING]:
                 self.accepts = False
                 self._on_draining()

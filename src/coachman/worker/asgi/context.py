@@ -101,6 +101,8 @@ class Context:
         self.clients: set[Client] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         """Calls of the application."""
+        self.on_connection: Callable[[], object] = _do_nothing
+        """What is called for every connection that comes, once it is on the scoreboard."""
         self.on_change: Callable[[], None] = _do_nothing
         """What is called whenever a connection or a call of the application has ended."""
         self.hand_over: HandOver | None = None
@@ -121,6 +123,7 @@ class Context:
         """Take `client` in."""
         self.clients.add(client)
         self.board.connections(len(self.clients))
+        self.on_connection()
 
     def closed(self, client: Client) -> None:
         """Forget `client`: its connection has ended or was moved."""

@@ -68,6 +68,15 @@ class AsgiEngine:
     def cells(self, cells: memoryview[int]) -> None:
         self._context.board.use(cells)
 
+    @property
+    def on_connection(self) -> Callable[[], object]:
+        """What is called for every connection that comes, once it is on the scoreboard."""
+        return self._context.on_connection
+
+    @on_connection.setter
+    def on_connection(self, call: Callable[[], object]) -> None:
+        self._context.on_connection = call
+
     # What the worker calls.
 
     def prepare(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from select import POLLIN, POLLOUT, poll
 from typing import Any
 
 from uvicorn.config import Config
@@ -57,7 +58,9 @@ class Patience(Incoming):
 
     def on_late_head(self) -> None:
         """Close; with an answer where something of a request has come."""
-        if self._receiving:
+        if self._has_news(POLLIN):
+            self._context.heads.watch_until(self, self.loop.time())
+        elif self._receiving:
             self._refuse(BadRequest("408 Request Timeout", "its head did not come in time"))
         else:
             self.transport.close()
@@ -76,22 +79,36 @@ class Patience(Incoming):
             received=self._body_size - self._body_before,
             timeout=timeout,
         )
-        if self.loop.time() < moment:
-            self._context.bodies.watch_until(self, moment)
+        now = self.loop.time()
+        if now < moment or self._has_news(POLLIN):
+            self._context.bodies.watch_until(self, max(now, moment))
         else:
             self._refuse(BadRequest("408 Request Timeout", too_slow(timeout)))
 
     def on_late_request(self) -> None:
         """Close."""
-        self.transport.close()
+        if self._has_news(POLLIN):
+            self._context.idle.watch_until(self, self.loop.time())
+        else:
+            self.transport.close()
 
     def on_late_reader(self) -> None:
         """Close, unless the peer has taken something meanwhile."""
         if self.transport.get_write_buffer_size() < self._unsent:
             self._wait_for_reader()
+        elif self._has_news(POLLOUT):
+            self._context.readers.watch_until(self, self.loop.time())
         else:
             complain(f"{self._describe_peer()} takes nothing of its response: the connection is closed")
             self.transport.abort()
+
+    def _has_news(self, events: int) -> bool:
+        """Return whether the peer has done something that the loop, which was held up, comes to next."""
+        if self.flow.read_paused and events == POLLIN:
+            return False  # it does not come to it before the application reads
+        ready = poll()
+        ready.register(self.transport.get_extra_info("socket").fileno(), events)
+        return bool(ready.poll(0))
 
     def _wait_in(self, deadlines: Deadlines[Waiting] | None) -> None:
         """Let the time begin that the peer has until it sends something, None: it has nothing to send."""

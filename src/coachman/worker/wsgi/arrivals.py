@@ -110,6 +110,7 @@ class Arrivals:
         engine.handle(connection.fd, connection.on_event)
         engine.connections[connection.fd] = connection
         engine.tally.show(CONNECTIONS, engine.connections.__len__)
+        engine.on_connection()
         return connection
 
     def _have_looked_at(self, connection: Connection) -> None:

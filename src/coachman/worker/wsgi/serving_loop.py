@@ -68,6 +68,8 @@ class ServingLoop(Loop):
         """It goes for good: nobody comes after this worker."""
         self.answers_are_last = False
         """Every answer is the last one on its connection, which ends with it or can hardly move any more."""
+        self.on_connection: Callable[[], object] = _do_nothing
+        """What is called for every connection that comes, once it is on the scoreboard; in any thread."""
         self.connections: dict[int, Connection] = {}
         """Every open connection, by its descriptor."""
         self.events: Iterator[tuple[int, int]] = iter(())
@@ -135,3 +137,7 @@ class ServingLoop(Loop):
     def look_later(self, connection: Connection) -> None:
         """Look at a connection that is fresh here in time, whether its peer's time is up."""
         self._lookout.add(connection)
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,0 +1,70 @@
+"""The looks at workers, with a worker that is only what is asked of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any, Final
+
+from coachman.policy.lifecycle import State
+from coachman.policy.limits import Limits
+from coachman.supervisor.application.limit_watch import LimitWatch
+from coachman.unix.scoreboard import Scoreboard
+
+SILENCE: Final = 0.2
+
+
+class Worker:
+    """Answers each ping at once. Between the first one and its answer, the supervisor's loop is held up."""
+
+    slot, pid, age = 0, os.getpid(), 1.0
+
+    def __init__(self) -> None:
+        self.pings = 0
+        self.seen_to = asyncio.Event()
+        self._pinged_at: float | None = None
+
+    @property
+    def silent_for(self) -> float:
+        return 0.0 if self._pinged_at is None else time.monotonic() - self._pinged_at
+
+    async def ping(self) -> None:
+        self.pings += 1
+        self._pinged_at = time.monotonic()
+        if self.pings == 1:
+            threading.Event().wait(5 * SILENCE)
+        else:
+            self.seen_to.set()
+        # As from a socket: one turn of the loop finds it, behind whose timers another one reads it.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._answer)
+
+    def _answer(self) -> None:
+        self._pinged_at = None
+
+
+def test_an_answer_that_a_supervisor_was_held_up_from_reading_is_no_silence() -> None:
+    notes: list[str] = []
+
+    async def watch() -> None:
+        worker = Worker()
+        limits = Limits(silence=SILENCE)
+        member = SimpleNamespace(
+            process=worker, state=State.READY, limits=limits, excess=None, seen_busy_at=0.0
+        )
+        pool: Any = SimpleNamespace(members=[member], reconcile=worker.seen_to.set)
+        watching = LimitWatch(pool, scoreboard, notes.append)
+        watching.wake()
+        async with asyncio.timeout(30):
+            await worker.seen_to.wait()
+        await watching.stop()
+
+    scoreboard = Scoreboard.create(1)
+    try:
+        asyncio.run(watch())
+    finally:
+        scoreboard.close()
+    assert notes == []
