@@ -13,9 +13,17 @@ those of Phusion Passenger's MessageChannel; `docs/library.md` has them with exa
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeAlias
-
 from coachman.errors import LocalProtocolError, MessageCut, RemoteProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Protocol, TypeAlias
+
+    class PathLike(Protocol):
+        """What `os.PathLike` is, without importing `os` into a pure room."""
+
+        def __fspath__(self) -> str | bytes: ...
+
 
 ARRAY_HEADER: Final = 2
 SCALAR_HEADER: Final = 4
@@ -26,13 +34,7 @@ PASS_IO: Final = "pass IO"
 GOT_IO: Final = "got IO"
 
 
-class PathLike(Protocol):
-    """What `os.PathLike` is, without importing `os` into a pure room."""
-
-    def __fspath__(self) -> str | bytes: ...
-
-
-Element: TypeAlias = str | bytes | bytearray | memoryview | int | float | PathLike | None
+Element: TypeAlias = "str | bytes | bytearray | memoryview | int | float | PathLike | None"
 """What an element of an array message can be made from. It arrives as `str`."""
 
 

@@ -142,7 +142,7 @@ def load(request: Mapping[str, str], reporter: Reporter) -> Loaded:
         for hook in load_functions(request.get("after_fork_in_worker", "")):
             hooks.after_fork_in_worker(hook)
         found = find_interface(application, request.get("app_type", AUTO))
-        reporter.tell(control.INTERFACE, *found)
+        reporter.tell(control.INTERFACE, found.interface, found.reason)
         return Loaded(engine_maker(application, found.interface), found.interface, origins)
 
 
