@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,6 @@ import click
 
 from coachman.cli.loading import loaded_from, with_configuration
 from coachman.errors import ApplicationError
-from coachman.supervisor.failures.failure import StartFailed
-from coachman.supervisor.failures.failure_text import summary
-from coachman.supervisor.supervisor import serve as serve_until_stopped
 
 
 @click.command()
@@ -23,6 +19,13 @@ def serve(application: str | None, config_file: Path | None, **given: Any) -> No
     APP is MODULE:ATTRIBUTE, a file, or a folder with a passenger_wsgi.py or wsgi.py in it; the attribute is
     "application" where none is named. Without APP and without a file, the current folder is served.
     """
+    # Not above: the options and the help of a command need none of what it runs.
+    import asyncio
+
+    from coachman.supervisor.failures.failure import StartFailed
+    from coachman.supervisor.failures.failure_text import summary
+    from coachman.supervisor.supervisor import serve as serve_until_stopped
+
     config = loaded_from(application, config_file, given).config
     try:
         asyncio.run(serve_until_stopped(config))
