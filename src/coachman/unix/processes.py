@@ -10,6 +10,7 @@ from _thread import allocate_lock
 from contextlib import suppress
 
 from coachman.protocol.value import Value
+from coachman.unix.signals import signal_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ class Ending(Value):
             return f"exit status {self.status}"
         if self.signal is None:
             return "an unknown status (reaped by another part of the program)"
-        from coachman.unix.signals import signal_name  # here, as seldom asked for
-
         return signal_name(self.signal) + (" (core dumped)" if self.core_dumped else "")
 
 

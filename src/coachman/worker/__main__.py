@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import socket
 import sys
@@ -69,6 +70,7 @@ class Stage:
 
 def main() -> int:
     """Negotiate, load the application, then be a preloader or a worker; return the exit status."""
+    gc.freeze()  # our own code is here to stay: no look for garbage has to go through it
     guard = OrphanGuard()
     atexit.register(guard.end_group)  # before the application's own, and so called after them
     try:
