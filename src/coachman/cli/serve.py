@@ -19,16 +19,17 @@ def serve(application: str | None, config_file: Path | None, **given: Any) -> No
     APP is MODULE:ATTRIBUTE, a file, or a folder with a passenger_wsgi.py or wsgi.py in it; the attribute is
     "application" where none is named. Without APP and without a file, the current folder is served.
     """
-    # Not above: the options and the help of a command need none of what it runs.
+    loaded = loaded_from(application, config_file, given)
+    config = loaded.config
+    # Not above: neither the help nor a wrong setting has any use for what is run here.
     import asyncio
 
     from coachman.supervisor.failures.failure import StartFailed
     from coachman.supervisor.failures.failure_text import summary
     from coachman.supervisor.supervisor import serve as serve_until_stopped
 
-    config = loaded_from(application, config_file, given).config
     try:
-        asyncio.run(serve_until_stopped(config))
+        asyncio.run(serve_until_stopped(config, loaded.read_again))
     except StartFailed as error:
         # On standard output the log has just shown what the process printed; a file has to be looked for.
         quote = config.log_file is not None
