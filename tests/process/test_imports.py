@@ -15,7 +15,7 @@ SOURCES = Path(coachman.__file__).parents[1]
 FOR_SERVING = {"asyncio", "concurrent", "logging", "ssl", "subprocess", "uvicorn"}
 LONG_TO_IMPORT = FOR_SERVING | {
     "click", "dataclasses", "email", "inspect", "json", "msgspec", "pathlib", "re", "socket", "tempfile",
-    "threading", "traceback", "typing",
+    "traceback", "typing",
 }  # fmt: skip
 
 
