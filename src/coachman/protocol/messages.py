@@ -18,11 +18,8 @@ from coachman.errors import LocalProtocolError, MessageCut, RemoteProtocolError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final, Protocol, TypeAlias
-
-    class PathLike(Protocol):
-        """What `os.PathLike` is, without importing `os` into a pure room."""
-
-        def __fspath__(self) -> str | bytes: ...
+else:
+    Protocol = object
 
 
 ARRAY_HEADER: Final = 2
@@ -34,7 +31,13 @@ PASS_IO: Final = "pass IO"
 GOT_IO: Final = "got IO"
 
 
-Element: TypeAlias = "str | bytes | bytearray | memoryview | int | float | PathLike | None"
+class PathLike(Protocol):
+    """What `os.PathLike` is, without importing `os` into a pure room."""
+
+    def __fspath__(self) -> str | bytes: ...
+
+
+Element: TypeAlias = str | bytes | bytearray | memoryview | int | float | PathLike | None
 """What an element of an array message can be made from. It arrives as `str`."""
 
 
