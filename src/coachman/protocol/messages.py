@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-
 ARRAY_HEADER: Final = 2
 SCALAR_HEADER: Final = 4
 MAX_BODY: Final = 0xFFFF

@@ -25,6 +25,10 @@ PACKAGES = 30
 
 def try_to_start(ends: Ends) -> int:
     """Go through a start, and end what it began; return the exit status."""
+    # The command goes without the collector. What is there by now it need not look at: that would take long,
+    # and have every page copied that is still shared with the parent.
+    gc.freeze()
+    gc.enable()
     wrapper = Wrapper.take_over()
     try:
         request = wrapper.negotiate()
@@ -37,10 +41,6 @@ def try_to_start(ends: Ends) -> int:
     stacks = StackWriter(ends.stacks)
     reporter.tell(control.STACKS, str(SIGNAL))
 
-    # The command goes without the collector. What is there by now it need not look at: that would take long,
-    # and have every page copied that is still shared with the parent.
-    gc.freeze()
-    gc.enable()
     clock = ImportClock()
 
     def load() -> None:
