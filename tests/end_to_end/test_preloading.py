@@ -278,3 +278,41 @@ def test_ctrl_c_while_the_preloader_loads_ends_at_once(tmp_path: Path) -> None:
         server.send_signal(signal.SIGINT)
         assert server.wait() == 0
         server.outcome()
+
+
+@pytest.mark.parametrize("options", [PRELOAD, DIRECT])
+def test_a_wsgi_worker_that_serves_has_imported_no_asyncio(tmp_path: Path, options: tuple[str, ...]) -> None:
+    told = """
+    import sys
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return [" ".join(sys.modules).encode()]
+    """
+    write_application(tmp_path, told)
+    with CoachmanServe(tmp_path, *options) as server, RawClient(server.url) as client:
+        client.get()
+        modules = set(client.answer().body.decode().split())
+        assert "coachman.worker.wsgi.engine" in modules
+        assert not {"asyncio", "ssl", "logging", "subprocess"} & modules
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("options", [PRELOAD, DIRECT])
+def test_no_look_for_garbage_goes_through_our_own_code(tmp_path: Path, options: tuple[str, ...]) -> None:
+    told = """
+    import gc
+    from coachman.worker.wrapper import Wrapper
+
+    def looked_through(thing):
+        return any(each is thing for each in gc.get_objects())
+
+    class Own: ...
+
+    assert not looked_through(Wrapper)
+    assert looked_through(Own)
+    """
+    write_application(tmp_path, told, HELLO)
+    with CoachmanServe(tmp_path, *options) as server:
+        server.ready_workers(3)
+        assert server.stop() == 0

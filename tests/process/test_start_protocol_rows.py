@@ -13,7 +13,8 @@ import pytest
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.failures.failure import FailureKind
-from coachman.supervisor.process.wrapped_process import Patience, Rung, WrappedProcess
+from coachman.supervisor.process.patience import Patience
+from coachman.supervisor.process.wrapped_process import Rung, WrappedProcess
 from coachman.unix.processes import Ending
 
 from .wrapped import has_readers_or_writers, start

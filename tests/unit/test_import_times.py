@@ -2,7 +2,7 @@
 
 import pytest
 
-from coachman.protocol.import_times import ModuleImport, by_package, from_fields, to_fields
+from coachman.protocol.import_times import ModuleImport, PackageImport, by_package, from_fields, to_fields
 
 
 def test_times_are_added_up_by_package() -> None:
@@ -19,7 +19,7 @@ def test_times_are_added_up_by_package() -> None:
     assert web.self_seconds == pytest.approx(0.8)
     assert web.seconds == pytest.approx(1.1), "web.views is in the time of web already"
     assert web.modules == 3
-    assert other == ("other", 0.3, 0.3, 1)
+    assert other == PackageImport("other", 0.3, 0.3, 1)
 
 
 def test_what_is_told_comes_back() -> None:

@@ -1,7 +1,5 @@
 """The names of the package, which are imported when they are used."""
 
-import subprocess
-import sys
 from importlib import metadata
 
 import pytest
@@ -24,13 +22,3 @@ def test_a_name_that_is_not_public_is_missing() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert metadata.version("coachman") == VERSION
-
-
-def test_check_imports_nothing_that_takes_long() -> None:
-    code = "import sys, coachman.cli.checking; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-    slow = {"asyncio", "click", "dataclasses", "email", "inspect", "json", "logging", "msgspec", "pathlib",
-            "socket", "subprocess", "tempfile", "traceback", "importlib.metadata"}  # fmt: skip
-    assert not slow & set(done.stdout.split())

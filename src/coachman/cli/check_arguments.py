@@ -7,12 +7,13 @@ mistake, an abbreviation) is left to it, so nobody has to meet two kinds of mess
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from coachman.protocol.value import Value
 
 DEFAULT_TIMEOUT = 90.0
 
 
-class CheckArguments(NamedTuple):
+class CheckArguments(Value):
     """What `coachman check` was asked for."""
 
     application: str = "."

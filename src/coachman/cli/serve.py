@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,6 @@ import click
 
 from coachman.cli.loading import loaded_from, with_configuration
 from coachman.errors import ApplicationError
-from coachman.supervisor.failures.failure import StartFailed
-from coachman.supervisor.failures.failure_text import summary
-from coachman.supervisor.supervisor import serve as serve_until_stopped
 
 
 @click.command()
@@ -25,6 +21,13 @@ def serve(application: str | None, config_file: Path | None, **given: Any) -> No
     """
     loaded = loaded_from(application, config_file, given)
     config = loaded.config
+    # Not above: neither the help nor a wrong setting has any use for what is run here.
+    import asyncio
+
+    from coachman.supervisor.failures.failure import StartFailed
+    from coachman.supervisor.failures.failure_text import summary
+    from coachman.supervisor.supervisor import serve as serve_until_stopped
+
     try:
         asyncio.run(serve_until_stopped(config, loaded.read_again))
     except StartFailed as error:

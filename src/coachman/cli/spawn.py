@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -12,9 +11,8 @@ import click
 
 from coachman.config.model import LogLevel
 from coachman.errors import CoachmanError
+from coachman.supervisor.process.patience import Patience
 from coachman.supervisor.process.spawn_request import SpawnConfig
-from coachman.supervisor.process.wrapped_process import Patience
-from coachman.supervisor.single_application import run_application
 
 STDOUT = 1
 SECONDS = click.FloatRange(min=0, max=86_400)
@@ -76,6 +74,11 @@ def spawn(
     Exit status: 0 it ended when it was asked to; 1 the start failed; 2 wrong usage; 137 it had to be killed.
     An application that ends unasked gives its own status, or 128 + the signal that ended it.
     """
+    # Not above: the options and the help of a command need none of what it runs.
+    import asyncio
+
+    from coachman.supervisor.single_application import run_application
+
     config = SpawnConfig(
         command=command,
         options=dict(_parse_option(text) for text in options),

@@ -11,7 +11,7 @@ from typing import Final
 from coachman.config.addresses import Address, TcpAddress, UnixAddress
 from coachman.config.model import SupervisorConfig
 from coachman.errors import ConfigurationError
-from coachman.supervisor.service_manager import start_budget, stop_budget
+from coachman.supervisor.service_budgets import start_budget, stop_budget
 
 FIRST_FREE_PORT: Final = 1024
 HOMES: Final = (Path("/home"), Path("/root"), Path("/run/user"))

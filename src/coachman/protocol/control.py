@@ -50,7 +50,11 @@ supervisor →  ``spawn SLOT GENERATION``        fork a worker onto the four des
 ============  ===============================  ====================================================
 """
 
-from typing import Final
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 SCOREBOARD: Final = "scoreboard"
 LIFELINE: Final = "lifeline"

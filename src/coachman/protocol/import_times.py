@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+
+from coachman.protocol.value import Value
 
 
-class ModuleImport(NamedTuple):
+class ModuleImport(Value):
     """One module that was imported."""
 
     name: str
@@ -17,7 +18,7 @@ class ModuleImport(NamedTuple):
     """The modules, outermost first, whose import was under way."""
 
 
-class PackageImport(NamedTuple):
+class PackageImport(Value):
     """A package, with everything below it."""
 
     name: str

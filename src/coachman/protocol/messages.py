@@ -13,9 +13,13 @@ those of Phusion Passenger's MessageChannel; `docs/library.md` has them with exa
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeAlias
-
 from coachman.errors import LocalProtocolError, MessageCut, RemoteProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Protocol, TypeAlias
+else:
+    Protocol = object
 
 ARRAY_HEADER: Final = 2
 SCALAR_HEADER: Final = 4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import TypeAlias
 
 from coachman.protocol.lines import CUT, LineSplitter
 from coachman.protocol.stdio import (
@@ -21,6 +20,10 @@ from coachman.protocol.stdio import (
     quote,
 )
 from coachman.protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 CONTROL_LIMIT = 16
 """How often an application may execute itself again during one start."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from coachman.protocol.value import Value
 
 
-class Ends(NamedTuple):
+class Ends(Value):
     """The process's ends of its pipes."""
 
     stdin: int

@@ -6,7 +6,14 @@ class of it is compiled anew in every process. `coachman check` would notice; el
 
 from __future__ import annotations
 
-from typing import Any, dataclass_transform
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Say it to type checkers alone."""
+        return lambda decorated: decorated
 
 
 @dataclass_transform(frozen_default=True)

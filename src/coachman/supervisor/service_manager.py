@@ -11,10 +11,8 @@ from coachman.config.model import ApplicationConfig
 from coachman.protocol.service_environment import VARIABLES, ServiceEnvironment, read_service_environment
 from coachman.protocol.service_state import WATCHDOG, ServiceReport
 from coachman.protocol.status import Progress
+from coachman.supervisor.service_budgets import start_budget, stop_budget
 from coachman.unix.notify_socket import NotifySocket
-
-MARGIN_SECONDS = 10.0
-"""What the manager grants beyond the times that we know of, for reaping, the log and a loaded machine."""
 
 
 def take_service_environment() -> ServiceEnvironment:
@@ -98,13 +96,3 @@ class ServiceManager:
         if self._socket.problem and not self._noted:
             self._noted = True
             self._note(f"cannot notify the service manager at NOTIFY_SOCKET: {self._socket.problem}")
-
-
-def start_budget(applications: Sequence[ApplicationConfig]) -> float:
-    """Return the seconds that a start may take: that of the preloader, then that of the first worker."""
-    return 2 * max(each.start_timeout for each in applications) + MARGIN_SECONDS
-
-
-def stop_budget(applications: Sequence[ApplicationConfig]) -> float:
-    """Return the seconds that a stop may take."""
-    return max(each.worker.drain_timeout for each in applications) + MARGIN_SECONDS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
 
@@ -59,7 +58,7 @@ def _counter_file(pid: int) -> str | None:
 
 def _count(file: str | None) -> int | None:
     if file is not None:
-        with suppress(OSError), open(file, encoding="ascii") as lines:
+        with suppress(OSError), open(file, encoding="utf-8") as lines:
             for line in lines:
                 name, _, value = line.partition(" ")
                 if name == "oom_kill" and value.strip().isdecimal():
@@ -72,6 +71,8 @@ def _kernel_log_names(pid: int, since: float) -> bool:
     if not _pids_are_the_kernels():
         return False
     # "priority,number,microseconds since boot,flags;message". An earlier process may have had this number.
+    import re  # here, as it takes long to import, and to be killed is rare
+
     said = re.compile(rb"\d+,\d+,(\d+),[^;]*;.*Killed process %d[ ,(]" % pid)
     try:
         log = os.open(KERNEL_LOG, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

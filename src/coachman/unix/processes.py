@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import select
 import signal
-import threading
 import time
+from _thread import allocate_lock
 from contextlib import suppress
-from typing import Self
 
 from coachman.protocol.value import Value
 from coachman.unix.signals import signal_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class Ending(Value):
@@ -75,7 +78,7 @@ class ChildProcess:
         """
         self.pid = pid
         self._ending: Ending | None = None
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         if pidfd is None and hasattr(os, "pidfd_open") and hasattr(signal, "pidfd_send_signal"):
             # Before 5.3 or under a filter of system calls: ENOSYS or EPERM. ESRCH: it has ended and was
             # reaped by the kernel because SIGCHLD is ignored here. In each case waitid still has an answer.
@@ -175,11 +178,23 @@ class ChildProcess:
         return f"<ChildProcess {self.pid}: {self._ending or 'not reaped'}>"
 
 
+def end_group(child: ChildProcess) -> None:
+    """Kill a process that leads its group, or is about to, or what it has left behind there, and reap it."""
+    # The group as long as its leader is not reaped; the process itself where it does not lead one yet.
+    if child.ending is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+
 class _Watch:
     """The stand-in for a pidfd: a thread that waits without reaping, a pipe that ends when the child does."""
 
     def __init__(self, pid: int) -> None:
         self.descriptor, self._write_end = os.pipe()
+        import threading  # here, as most systems have pidfds, and it takes long to import
+
         self._thread = threading.Thread(target=self._run, args=(pid,), name=f"watch-{pid}", daemon=True)
         self._thread.start()
 

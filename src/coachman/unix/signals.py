@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
-from typing import Final, TypeAlias
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, TypeAlias
 
 SignalHandler: TypeAlias = Callable[[int, FrameType | None], object]
 Disposition: TypeAlias = SignalHandler | int | signal.Handlers | None

@@ -6,10 +6,11 @@ A connection that the kernel gives the number 1, because somebody has closed tha
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from typing import Final
 
 FIRST_OTHER: Final = 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import socket
 import sys
@@ -69,6 +70,7 @@ class Stage:
 
 def main() -> int:
     """Negotiate, load the application, then be a preloader or a worker; return the exit status."""
+    gc.freeze()  # our own code is here to stay: no look for garbage has to go through it
     guard = OrphanGuard()
     atexit.register(guard.end_group)  # before the application's own, and so called after them
     try:
@@ -142,7 +144,7 @@ def load(request: Mapping[str, str], reporter: Reporter) -> Loaded:
         for hook in load_functions(request.get("after_fork_in_worker", "")):
             hooks.after_fork_in_worker(hook)
         found = find_interface(application, request.get("app_type", AUTO))
-        reporter.tell(control.INTERFACE, *found)
+        reporter.tell(control.INTERFACE, found.interface, found.reason)
         return Loaded(engine_maker(application, found.interface), found.interface, origins)
 
 

@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any, TypeAlias
 
 from coachman.errors import ApplicationError
 
-Application: TypeAlias = Callable[[dict[str, Any], Any], Iterable[bytes]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+Application: TypeAlias = "Callable[[dict[str, Any], Any], Iterable[bytes]]"
 
 
 def load_application(*, root: str, file: str | None, module: str | None, attribute: str) -> Application:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 import time
+from _thread import get_ident
 from collections.abc import Callable
 from types import ModuleType, TracebackType
-from typing import Any, Self
 
 from coachman.protocol.import_times import ModuleImport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
 
 _BOOTSTRAP = "_find_and_load"
 """What the interpreter calls, and looks up on every call, for an import of what is not loaded: private to
@@ -49,7 +52,7 @@ class ImportClock:
     def _timed(self, original: Callable[[str, Any], ModuleType]) -> Callable[[str, Any], ModuleType]:
         under_way: dict[int, list[_UnderWay]] = {}
         """By thread."""
-        done, clock, this_thread = self.imports.append, time.perf_counter, threading.get_ident
+        done, clock, this_thread = self.imports.append, time.perf_counter, get_ident
 
         def find_and_load(name: str, import_: Any) -> ModuleType:
             stack = under_way.setdefault(this_thread(), [])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import _thread
-import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from coachman.protocol import control
 from coachman.worker.complaints import complain
 from coachman.worker.stack_text import stack_text
 from coachman.worker.stacks import StackWriter
 from coachman.worker.watchdog import Watchdog, Watched
+
+if TYPE_CHECKING:
+    import asyncio
 
 Tell: TypeAlias = Callable[[tuple[str, ...], bytes], None]
 """Sends the supervisor an array message and a scalar one behind it; safe in any thread."""

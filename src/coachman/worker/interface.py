@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from coachman.errors import ApplicationError
+from coachman.protocol.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Final, TypeAlias
 
 AUTO: Final = "auto"
 WSGI: Final = "wsgi"
@@ -29,7 +31,7 @@ Arguments: TypeAlias = tuple[int, int, tuple[str, ...]]
 """How many positional ones, least and most, and their names."""
 
 
-class Found(NamedTuple):
+class Found(Value):
     """What an application is called by."""
 
     interface: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import sys
 import threading
@@ -10,7 +9,10 @@ import traceback
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import asyncio
 
 DEPTH: Final = 60
 """Frames that are shown of each stack, those that are nearest to where it is."""
@@ -57,6 +59,8 @@ def _threads(notes: Mapping[int, str], leave_out: frozenset[int]) -> Iterator[st
 
 
 def _tasks(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+    import asyncio  # here: a worker without a loop has not imported it, and it takes a while
+
     tasks = asyncio.all_tasks(loop)
     for task in islice(sorted(tasks, key=lambda task: task.get_name()), TASKS):
         coroutine: Any = task.get_coro()

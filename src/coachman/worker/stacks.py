@@ -5,7 +5,10 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 # Not one that applications, Python's libraries or the C library give a meaning to.
 SIGNAL: Final = signal.SIGRTMAX - 3

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TypeVar
 
 from coachman.errors import CoachmanError
 from coachman.protocol.text import sendable
 from coachman.worker.reporter import Reporter
 from coachman.worker.wrapper import Wrapper
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 
 class StartReported(CoachmanError):

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from io import TextIOWrapper
-from typing import Self
 
 from coachman.errors import CoachmanError
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.protocol.value import Value
 from coachman.protocol.wrapper_half import WrapperHalf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 READ_SIZE = 64 * 1024
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Final, NamedTuple
 
 from coachman.protocol.stdio import decode_text
+from coachman.protocol.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 HEAD_BYTES: Final = 32 * 1024
 TAIL_BYTES: Final = 128 * 1024
@@ -16,7 +20,7 @@ LINE_COST: Final = 64
 """Bytes that a line takes beside its text, about: lines without text are not free either."""
 
 
-class PrintedLine(NamedTuple):
+class PrintedLine(Value):
     """A line and the stream it came from: "stdout", "stderr", or "" for a remark of ours."""
 
     stream: str

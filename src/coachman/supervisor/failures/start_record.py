@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from coachman.protocol import control, import_times, supervisor_half
 from coachman.protocol.journey import Journey, Step
 from coachman.supervisor.failures.printed import Printed, PrintedLine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from coachman.protocol.application_report import ApplicationReport
     from coachman.supervisor.failures.failure import FailureKind, StartFailure

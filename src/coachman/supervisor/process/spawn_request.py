@@ -12,7 +12,7 @@ from pathlib import Path
 from coachman.config.model import LogLevel
 from coachman.errors import ConfigurationError
 from coachman.protocol.stdio import encode_field
-from coachman.supervisor.process.wrapped_process import Patience
+from coachman.supervisor.process.patience import Patience
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from coachman.policy.lifecycle import Event, State, next_state
@@ -15,6 +14,7 @@ from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.advertised import objection_to
 from coachman.supervisor.process.application_process import ApplicationProcess, first_of
+from coachman.supervisor.process.patience import Patience
 from coachman.supervisor.process.spawner import SpawnedProcess
 
 
@@ -27,14 +27,6 @@ class Rung(Enum):
     """SIGTERM to the group."""
     KILLED = auto()
     """SIGKILL to the group."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds that each rung of the ladder is given."""
-
-    after_stdin: float = 3.0
-    after_sigterm: float = 3.0
 
 
 class WrappedProcess(ApplicationProcess):

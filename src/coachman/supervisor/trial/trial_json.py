@@ -20,7 +20,7 @@ def trial_json(trial: Trial) -> str:
         "interface": None if trial.interface is None else trial.interface[0],
         "seconds": journey.seconds,
         "journey": [{"step": s.step.value, "seconds": s.seconds} for s in journey.stages()],
-        "imports": [package._asdict() for package in trial.imports],
+        "imports": [vars(package) for package in trial.imports],
         "printed": [{"stream": line.stream, "text": sendable(line.text)} for line in trial.printed],
         "failure": None if trial.failure is None else failure_object(trial.failure),
     }
