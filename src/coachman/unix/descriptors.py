@@ -78,7 +78,10 @@ def retire(numbers: Iterable[int], keep: Collection[int], placeholder: int) -> N
             os.closerange(start, number)
         start = number + 1
         if number != placeholder and number not in keep:
-            duplicate(placeholder, number, False)
+            try:
+                duplicate(placeholder, number, False)
+            except OSError:  # from before RLIMIT_NOFILE was lowered: beyond it, none is given out
+                os.closerange(number, number + 1)
     os.closerange(start, END_OF_DESCRIPTORS)
     os.close(placeholder)
 
