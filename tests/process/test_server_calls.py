@@ -22,6 +22,8 @@ from coachman import (
     ServerError,
     message_handler,
 )
+from coachman.protocol.messages import encode_scalar
+from coachman.server import spawned
 from tests.process.servers import Plain, pid_of
 
 
@@ -217,6 +219,25 @@ def test_a_spawned_server_is_this_object_in_a_fresh_interpreter() -> None:
     with Spawned("x" * 1_000_000) as server:
         assert server.call("value") == ["1000000"]
         assert server.call("pids") == [str(server.server_pid), str(os.getpid())]
+
+
+class Interrupted(socket.socket):
+    """Receives as a process does that is stopped and continued again and again."""
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        return super().recv(min(size, 7), flags)
+
+
+def test_a_spawned_server_may_be_stopped_while_it_is_sent() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, Interrupted(fileno=theirs.detach()) as interrupted:
+        ours.sendall(encode_scalar("the luggage") + b"more")
+        assert spawned._read_scalar(interrupted) == b"the luggage"
+        assert interrupted.recv(4) == b"more"
+        ours.sendall(encode_scalar("the luggage")[:-1])
+        ours.close()
+        with pytest.raises(SystemExit):
+            spawned._read_scalar(interrupted)
 
 
 def test_a_spawned_server_has_nothing_of_the_parents(tmp_path: Path) -> None:
