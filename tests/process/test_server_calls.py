@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -280,10 +281,15 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["script", "module"])
-def test_a_server_of_the_main_module_is_spawned(tmp_path: Path, how: str) -> None:
-    (tmp_path / "program.py").write_text(SCRIPT)
-    arguments = ["program.py"] if how == "script" else ["-m", "program"]
+@pytest.mark.parametrize(
+    "arguments", [["program.py"], ["-m", "program"], ["-m", "folder"], ["folder"], ["folder.zip"]]
+)
+def test_a_server_of_the_main_module_is_spawned(tmp_path: Path, arguments: list[str]) -> None:
+    main = tmp_path / "folder" / "__main__.py"
+    main.parent.mkdir()
+    for program in (tmp_path / "program.py", main):
+        program.write_text(SCRIPT)
+    shutil.make_archive(str(main.parent), "zip", main.parent)
     done = subprocess.run(
         [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )
