@@ -69,6 +69,52 @@ def test_quit_main_in_a_signal_handler_ends_a_loop_that_waits() -> None:
     assert server.stop().clean
 
 
+class OwnLoop(Plain):
+    """Waits by itself, as the page shows it."""
+
+    def main_loop(self) -> None:
+        with select.epoll() as epoll:
+            epoll.register(self.client.fileno(), select.EPOLLIN)
+            while not self.done:
+                epoll.poll()
+                self.dispatch_pending()
+
+
+class QuitBehindTheLook(Plain):
+    """Is told to quit between the loop's first look at `done` and its wait, as by a signal or a thread."""
+
+    looked = False
+    is_done = False
+
+    def look(self) -> bool:
+        was_done = self.is_done
+        if not self.looked:
+            self.looked = True
+            self.quit_main()
+        return was_done
+
+    def note(self, done: bool) -> None:
+        self.is_done = done
+
+    _done = property(look, note)
+
+
+class QuitBehindTheLookOfItsOwnLoop(QuitBehindTheLook, OwnLoop):
+    """The same in the other loop."""
+
+
+@pytest.mark.parametrize("kind", [QuitBehindTheLook, QuitBehindTheLookOfItsOwnLoop])
+def test_who_quits_just_before_the_loop_waits_is_heard(kind: type[Plain]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        thread = threading.Thread(target=kind().start_synchronously, args=[theirs])
+        thread.start()
+        thread.join(20)
+        ended = not thread.is_alive()
+    thread.join()
+    assert ended
+
+
 def test_handlers_of_signals_get_what_they_take() -> None:
     class Taking(Plain):
         def __init__(self) -> None:
@@ -134,14 +180,6 @@ def test_descriptors_are_passed_back(tmp_path: Path) -> None:
 
 
 def test_a_main_loop_of_ones_own_dispatches_what_is_pending() -> None:
-    class OwnLoop(Plain):
-        def main_loop(self) -> None:
-            with select.epoll() as epoll:
-                epoll.register(self.client.fileno())
-                while not self.done:
-                    epoll.poll()
-                    self.dispatch_pending()
-
     for last in ("quit", None):
         ours, theirs = socket.socketpair()
         with MessageChannel(ours) as client:
