@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -177,6 +177,37 @@ def test_what_a_signal_handler_wrote_waits_for_a_message_that_is_half_written(en
     reader.join()
     assert received == [body]
     assert b.read() == ["from the handler"]
+
+
+class LockWithASignal:
+    """A lock; right after it was taken for the first time, a signal's handler runs."""
+
+    def __init__(self, handler: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._handlers = [handler]
+        self.release, self.locked = self._lock.release, self._lock.locked
+
+    def acquire(self, blocking: bool) -> bool:
+        taken = self._lock.acquire(blocking)
+        if self._handlers:
+            self._handlers.pop()()
+        return taken
+
+
+@pytest.mark.parametrize("call", [MessageChannel.write, MessageChannel.write_scalar])
+def test_a_signal_handler_may_write_also_while_a_turn_is_taken(
+    ends: Ends, call: Callable[[MessageChannel, str], None]
+) -> None:
+    a, b = ends
+    a._writing.lock = LockWithASignal(lambda: a.write("from the handler"))  # type: ignore[assignment]
+    call(a, "interrupted")
+    if call is MessageChannel.write:
+        assert b.read() == ["interrupted"]
+    else:
+        assert b.read_scalar() == b"interrupted"
+    assert b.read() == ["from the handler"]
+    a.write("the next one")
+    assert b.read() == ["the next one"]
 
 
 class Interruption(BaseException):

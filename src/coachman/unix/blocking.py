@@ -126,16 +126,27 @@ class Turn:
         self.owner = 0
 
     def __enter__(self) -> None:
-        if not self.lock.acquire(False):
+        if self.owner:
             raise self._channel._busy(self._doing)
+        # Before the turn is taken: a signal's handler that runs in between has to find whose it is.
         self.owner = get_ident()
+        taken = False
+        try:
+            taken = self.lock.acquire(False)
+        finally:
+            if not taken:
+                self.owner = 0
+        if not taken:
+            raise self._channel._busy(self._doing)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         channel = self._channel
-        if error is not None and isinstance(error, RemoteProtocolError):
-            channel._kill(error)
-        self.owner = 0
-        self.lock.release()
+        try:
+            if error is not None and isinstance(error, RemoteProtocolError):
+                channel._kill(error)
+        finally:
+            self.owner = 0
+            self.lock.release()
         if channel._closed or channel._deferred:
             channel._catch_up()
 

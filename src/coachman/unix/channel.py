@@ -77,15 +77,21 @@ class MessageChannel(BlockingChannel):
         """
         data = encode_array((name, *args))
         turn = self._writing
-        if not turn.lock.acquire(False):
-            if turn.owner != get_ident():
+        thread = get_ident()
+        if turn.owner:
+            if turn.owner != thread:
                 raise self._busy("writing")
             # Neither of the two writes of this thread can wait for the other.
             self._deferred.append(data)
             return
-        turn.owner = get_ident()
+        # Before the turn is taken: a signal's handler that runs in between has to find whose it is.
+        turn.owner = thread
+        taken = False
         size, sent = len(data), 0
         try:
+            taken = turn.lock.acquire(False)
+            if not taken:
+                raise self._busy("writing")
             if timeout is None and self._unsent is None:
                 sent = self._send(data, 0)
                 if sent != size:  # a signal came in the middle of a long one
@@ -100,7 +106,8 @@ class MessageChannel(BlockingChannel):
             raise
         finally:
             turn.owner = 0
-            turn.lock.release()
+            if taken:
+                turn.lock.release()
             if self._closed or self._deferred:
                 self._catch_up()
 
