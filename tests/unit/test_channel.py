@@ -144,6 +144,38 @@ def test_closing_wakes_who_waits_and_closes_after_it() -> None:
     assert a.fileno() == -1
 
 
+class LockThatIsLetGo:
+    """A lock that another thread has, which leaves its call right behind the first attempt to take it."""
+
+    def __init__(self, channel: MessageChannel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.release, self.locked = self._lock.release, self._lock.locked
+        self.held = True
+
+    def acquire(self, blocking: bool) -> bool:
+        taken = self._lock.acquire(blocking)
+        self.leave()
+        return taken
+
+    def leave(self) -> None:
+        if self.held:
+            self.held = False
+            self.release()
+            self._channel._catch_up()
+
+
+def test_of_two_who_leave_a_closed_channel_at_once_one_closes_it() -> None:
+    left, right = socket.socketpair()
+    with right:
+        a = MessageChannel(left)
+        a._writing.lock = lock = LockThatIsLetGo(a)  # type: ignore[assignment]
+        a.close()
+        lock.leave()
+        assert a.fileno() == -1
+
+
 def test_a_closed_channel_says_so(ends: Ends) -> None:
     a, _ = ends
     a.close()

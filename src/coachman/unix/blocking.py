@@ -107,11 +107,13 @@ class BlockingChannel(ChannelBase):
     def _shut_if_idle(self) -> None:
         """Close the socket unless a thread is inside a call: then that thread does it on its way out."""
         reading, writing = self._reading.lock, self._writing.lock
-        if reading.acquire(False):
-            if writing.acquire(False):
-                self._shut()
-                writing.release()
-            reading.release()
+        # Again where that failed: of two threads that leave at once, each may find the other still there.
+        while self.fileno() >= 0 and not (reading.locked() or writing.locked()):
+            if reading.acquire(False):
+                if writing.acquire(False):
+                    self._shut()
+                    writing.release()
+                reading.release()
 
 
 class Turn:
