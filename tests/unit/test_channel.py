@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from coachman import ChannelBusy, ChannelDead, ChannelTimeout, LocalProtocolError, MessageChannel
-from coachman.protocol.messages import encode_scalar
+from coachman.protocol.messages import Decoder, encode_scalar
 
 Ends = tuple[MessageChannel, MessageChannel]
 
@@ -98,7 +98,7 @@ class Announcing(MessageChannel):
         super().__init__(sock)
         self.receiving = threading.Event()
 
-    def _receive(self, flags: int) -> bytes:
+    def _receive(self, flags: int) -> bool:
         self.receiving.set()
         return super()._receive(flags)
 
@@ -246,22 +246,79 @@ class Interruption(BaseException):
     """What a signal's handler raises."""
 
 
-def interrupt(*_: object) -> None:
-    raise Interruption
+class Interrupting(Decoder):
+    """A signal comes between the arrival of bytes and their being noted."""
+
+    def feed(self, data: bytes) -> None:
+        raise Interruption
 
 
-def test_an_interrupted_read_is_not_continued_as_if_nothing_was_lost(ends: Ends) -> None:
+class InterruptingLock:
+    """A signal comes when a turn is given back, behind the last of what a call does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.acquire, self.locked = self._lock.acquire, self._lock.locked
+
+    def release(self) -> None:
+        self._lock.release()
+        raise Interruption
+
+
+def interrupt_the_system_call(channel: MessageChannel) -> None:
+    def receive_and_interrupt(*_: int) -> None:
+        raise Interruption
+
+    channel._recvmsg = receive_and_interrupt  # type: ignore[assignment]  # where it can be told neither way
+
+
+def time_out_in_the_system_call(channel: MessageChannel) -> None:
+    def receive_and_time_out(*_: int) -> None:
+        raise TimeoutError  # a favourite of handlers of SIGALRM, and an OSError
+
+    channel._recvmsg = receive_and_time_out  # type: ignore[assignment]
+
+
+def interrupt_behind_the_system_call(channel: MessageChannel) -> None:
+    channel._decoder = Interrupting()
+    channel._array = channel._decoder.array
+
+
+def interrupt_behind_the_message(channel: MessageChannel) -> None:
+    channel._reading.lock = InterruptingLock()  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        interrupt_the_system_call,
+        time_out_in_the_system_call,
+        interrupt_behind_the_system_call,
+        interrupt_behind_the_message,
+    ],
+)
+def test_an_interrupted_read_is_not_continued_as_if_nothing_was_lost(
+    ends: Ends, interrupt: Callable[[MessageChannel], None]
+) -> None:
     a, b = ends
-    a._recvmsg = interrupt  # type: ignore[assignment]  # at the one place where it can be told neither way
-    with pytest.raises(Interruption):
+    interrupt(a)
+    b.write("lost")
+    with pytest.raises((Interruption, TimeoutError)):
         a.read()
-    with pytest.raises(ChannelDead, match="a read was interrupted by Interruption"):
-        a.read()
+    a._reading.lock = threading.Lock()
+    with pytest.raises(ChannelDead, match=r"a read was interrupted by (Interruption|TimeoutError)"):
+        a.read(timeout=0)
     a.write("writing is not concerned")
     assert b.read() == ["writing is not concerned"]
 
 
-def test_an_interrupted_long_write_is_not_followed_by_another(ends: Ends) -> None:
+@pytest.mark.parametrize("interruption", [Interruption, TimeoutError])
+def test_an_interrupted_long_write_is_not_followed_by_another(
+    ends: Ends, interruption: type[BaseException]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise interruption
+
     a, b = ends
     writer = threading.get_ident()
 
@@ -273,7 +330,7 @@ def test_an_interrupted_long_write_is_not_followed_by_another(ends: Ends) -> Non
     try:
         thread = threading.Thread(target=interrupt_once_it_is_under_way)
         thread.start()
-        with pytest.raises(Interruption):
+        with pytest.raises(interruption):
             a.write_scalar(bytes(1_000_000))
         thread.join()
     finally:

@@ -38,14 +38,13 @@ class BlockingChannel(ChannelBase):
         flags = 0 if timeout is None else DONT_WAIT
         while True:
             try:
-                data = self._receive(flags)
+                goes_on = self._receive(flags)
             except BlockingIOError:
                 self._wait(select.POLLIN, deadline)
                 continue
-            if not data:
+            if not goes_on:
                 self._decoder.end()
                 return None
-            self._decoder.feed(data)
             item = take()
             if item is not None:
                 return item

@@ -38,20 +38,26 @@ class MessageChannel(BlockingChannel):
         # tenth of the time of a message.
         if not self._reading.lock.acquire(False):
             raise self._busy("reading")
+        message = None
         try:
-            message = self._array()
-            if message is None:
-                message = self._await(self._array, timeout)
-            if message is not None:
-                self._messages_read += 1
-            return message
-        except RemoteProtocolError as error:
-            self._kill(error)
+            try:
+                message = self._array()
+                if message is None:
+                    message = self._await(self._array, timeout)
+                if message is not None:
+                    self._messages_read += 1
+                return message
+            except RemoteProtocolError as error:
+                self._kill(error)
+                raise
+            finally:
+                self._reading.lock.release()
+                if self._closed:
+                    self._catch_up()
+        except BaseException as error:
+            if message is not None:  # a signal's handler has raised on the way out: it is lost
+                self._refuse_reading(interrupted("read", error))
             raise
-        finally:
-            self._reading.lock.release()
-            if self._closed:
-                self._catch_up()
 
     def read_scalar(self, max_size: int | None = None, timeout: float | None = None) -> bytes | None:
         """Read a scalar message. None at the end of the stream.
