@@ -80,6 +80,13 @@ def test_a_write_that_timed_out_before_its_first_byte_has_not_happened(ends: End
     assert list(b) == [["filling"]] * count
 
 
+@pytest.mark.parametrize("timeout", [30 * 86_400, float("inf")])
+def test_a_timeout_may_be_as_long_as_one_likes(timeout: float) -> None:
+    with read_in_a_thread(timeout) as (_, b, outcome):
+        b.write("in time")
+    assert outcome == [["in time"]]
+
+
 def test_many_messages_in_one_call(ends: Ends) -> None:
     a, b = ends
     with pytest.raises(LocalProtocolError):
@@ -97,21 +104,28 @@ class Announcing(MessageChannel):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self.receiving = threading.Event()
+        self.waiting = threading.Event()
 
     def _receive(self, flags: int) -> bool:
         self.receiving.set()
         return super()._receive(flags)
 
+    def _wait(self, event: int, deadline: float | None) -> None:
+        self.waiting.set()
+        super()._wait(event, deadline)
+
 
 @contextmanager
-def read_in_a_thread() -> Iterator[tuple[Announcing, MessageChannel, list[object]]]:
+def read_in_a_thread(
+    timeout: float | None = None,
+) -> Iterator[tuple[Announcing, MessageChannel, list[object]]]:
     """Have a thread wait in a read; give its channel, the peer, and the list where the outcome will be."""
     left, right = socket.socketpair()
     outcome: list[object] = []
 
     def read() -> None:
         try:
-            outcome.append(a.read())
+            outcome.append(a.read(timeout))
         except ChannelDead as error:
             outcome.append(str(error))
 
@@ -119,6 +133,8 @@ def read_in_a_thread() -> Iterator[tuple[Announcing, MessageChannel, list[object
         thread = threading.Thread(target=read)
         thread.start()
         a.receiving.wait()
+        if timeout is not None:
+            a.waiting.wait()
         yield a, b, outcome
         thread.join()
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from coachman.errors import ChannelTimeout, PeerGone, RemoteProtocolError
 from coachman.unix.channel_base import DONT_WAIT, ChannelBase
-from coachman.unix.descriptors import Descriptor
+from coachman.unix.descriptors import Descriptor, wait_for
 
 Item = TypeVar("Item")
 
@@ -81,14 +81,12 @@ class BlockingChannel(ChannelBase):
             raise RemoteProtocolError(f"the peer sent {message!r} where {name!r} was expected")
 
     def _wait(self, event: int, deadline: float | None) -> None:
-        """Wait for the socket until `deadline`; `ChannelTimeout` if nothing happens before it."""
+        """Wait for the socket, at most until `deadline`; `ChannelTimeout` once that has passed."""
         timeout = remaining(deadline)
         if timeout == 0:
             doing = "reading" if event == select.POLLIN else "writing"
             raise ChannelTimeout(f"the time for {doing} is used up")
-        poll = select.poll()
-        poll.register(self._socket, event)
-        poll.poll(None if timeout is None else timeout * 1000)
+        wait_for(self._socket, event, timeout)
 
     def _catch_up(self) -> None:
         """Do what came up while a turn was held: messages of its signals' handlers; the closing."""
