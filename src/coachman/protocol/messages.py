@@ -8,7 +8,7 @@ marker                  one byte that carries a descriptor beside the stream
 ======================  =======================================================================
 
 Nothing on the wire says which kind comes next: the receiver asks for the kind that was sent. The bytes are
-those of Phusion Passenger's MessageChannel; `docs/library.md` has them with examples.
+those of Phusion Passenger's MessageChannel; `docs/protocols.md` has them with examples.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from coachman.unix.descriptors import Descriptor
 class MessageChannel(BlockingChannel):
     """Discrete messages and descriptors over one end of a Unix stream socket.
 
-    The wire is in `docs/library.md`. One thread may read while another writes; a second reader or writer gets
-    `ChannelBusy`. Every `timeout` is in seconds, None waits for ever, 0 does not wait; after a
+    The wire is in `docs/protocols.md`. One thread may read while another writes; a second reader or writer
+    gets `ChannelBusy`. Every `timeout` is in seconds, None waits for ever, 0 does not wait; after a
     `ChannelTimeout` the same call can be made again and continues where it was. After a `RemoteProtocolError`
     the channel is dead: every further call raises `ChannelDead`.
     """
