@@ -41,6 +41,11 @@ def test_a_secret_inside_a_value_is_masked(value: str, shown: str) -> None:
     assert masked({"SETTING": value}) == {"SETTING": shown}
 
 
+def test_a_long_value_takes_no_longer_for_the_dots_in_it() -> None:
+    dotted = "a." * 100_000  # minutes, where each dot might begin a scheme
+    assert masked({"X": f"{dotted}://u:p@host"})["X"] == dotted[:LONGEST_VALUE] + "..."
+
+
 def test_an_empty_value_is_shown_as_such() -> None:
     assert masked({"SECRET_KEY": ""}) == {"SECRET_KEY": ""}
 
