@@ -24,8 +24,11 @@ _USERINFO: Final = re.compile(r"(?i)([a-z0-9+.\-]://)\S*@")
 _IN_QUERY: Final = re.compile(
     r"(?i)([?&;](?:[\w\-]*(?:key|token|secret|passw\w*|pass|auth|signature))=)[^&;\s#]+"
 )
-# "password=x" and its kin inside a longer value, as in a database's "host=... password=...".
-_IN_TEXT: Final = re.compile(r"(?i)\b(password|passwd|pwd|secret|token|api_?key)(\s*[=:]\s*)[^\s;,&]+")
+# "password=x" and its kin inside a longer value, as in a database's "host=... password='...'".
+_IN_TEXT: Final = re.compile(
+    r"(?i)\b(password|passwd|pwd|secret|token|api_?key)(\s*[=:]\s*)"
+    r"""(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|[^\s;,&]+)"""
+)
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w\-.~+/]+=*")
 
 
