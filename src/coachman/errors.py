@@ -19,6 +19,10 @@ class CoachmanError(Exception):
     exit_status = 1
     """With which a command ends that it ends."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Go to another process as it is: by itself, Python calls `__init__` there with the message alone."""
+        return _made_again, (type(self), self.args, vars(self))
+
 
 class ConfigurationError(CoachmanError):
     """A setting is wrong. The message names the setting, its value and what would be right."""
@@ -91,3 +95,11 @@ class ServerError(CoachmanError):
 
 class ApplicationError(CoachmanError):
     """The application could not be found, loaded or started."""
+
+
+def _made_again(
+    kind: type[CoachmanError], args: tuple[object, ...], attributes: dict[str, object]
+) -> CoachmanError:
+    error = kind.__new__(kind, *args)
+    vars(error).update(attributes)
+    return error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from coachman import AbstractServer, ServerError, message_handler
+from coachman.server import forking
 
 
 class Echo(AbstractServer):
@@ -51,6 +53,15 @@ def test_with_few_descriptors_left_it_starts_or_says_why(descriptor_limit: int, 
         server.stop() if server.started else None
     assert outcomes[0] == "Too many open files"
     assert outcomes[-1] == "started"
+
+
+def test_without_memory_nothing_is_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(forking, "LastWords", fail)
+    with pytest.raises(OSError, match="memory"):
+        Echo().start()
 
 
 def test_without_an_interpreter_nothing_is_spawned(monkeypatch: pytest.MonkeyPatch) -> None:

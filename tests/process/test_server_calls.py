@@ -6,6 +6,7 @@ import asyncio
 import os
 import pickle
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +23,8 @@ from coachman import (
     ServerError,
     message_handler,
 )
+from coachman.protocol.messages import encode_scalar
+from coachman.server import spawned
 from tests.process.servers import Plain, pid_of
 
 
@@ -64,6 +67,52 @@ def test_quit_main_in_a_signal_handler_ends_a_loop_that_waits() -> None:
     os.kill(pid_of(server), signal.SIGUSR2)
     assert server.server.read() is None
     assert server.stop().clean
+
+
+class OwnLoop(Plain):
+    """Waits by itself, as the page shows it."""
+
+    def main_loop(self) -> None:
+        with select.epoll() as epoll:
+            epoll.register(self.client.fileno(), select.EPOLLIN)
+            while not self.done:
+                epoll.poll()
+                self.dispatch_pending()
+
+
+class QuitBehindTheLook(Plain):
+    """Is told to quit between the loop's first look at `done` and its wait, as by a signal or a thread."""
+
+    looked = False
+    is_done = False
+
+    def look(self) -> bool:
+        was_done = self.is_done
+        if not self.looked:
+            self.looked = True
+            self.quit_main()
+        return was_done
+
+    def note(self, done: bool) -> None:
+        self.is_done = done
+
+    _done = property(look, note)
+
+
+class QuitBehindTheLookOfItsOwnLoop(QuitBehindTheLook, OwnLoop):
+    """The same in the other loop."""
+
+
+@pytest.mark.parametrize("kind", [QuitBehindTheLook, QuitBehindTheLookOfItsOwnLoop])
+def test_who_quits_just_before_the_loop_waits_is_heard(kind: type[Plain]) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        thread = threading.Thread(target=kind().start_synchronously, args=[theirs])
+        thread.start()
+        thread.join(20)
+        ended = not thread.is_alive()
+    thread.join()
+    assert ended
 
 
 def test_handlers_of_signals_get_what_they_take() -> None:
@@ -131,14 +180,6 @@ def test_descriptors_are_passed_back(tmp_path: Path) -> None:
 
 
 def test_a_main_loop_of_ones_own_dispatches_what_is_pending() -> None:
-    class OwnLoop(Plain):
-        def main_loop(self) -> None:
-            with select.epoll() as epoll:
-                epoll.register(self.client.fileno())
-                while not self.done:
-                    epoll.poll()
-                    self.dispatch_pending()
-
     for last in ("quit", None):
         ours, theirs = socket.socketpair()
         with MessageChannel(ours) as client:
@@ -219,6 +260,25 @@ def test_a_spawned_server_is_this_object_in_a_fresh_interpreter() -> None:
         assert server.call("pids") == [str(server.server_pid), str(os.getpid())]
 
 
+class Interrupted(socket.socket):
+    """Receives as a process does that is stopped and continued again and again."""
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        return super().recv(min(size, 7), flags)
+
+
+def test_a_spawned_server_may_be_stopped_while_it_is_sent() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, Interrupted(fileno=theirs.detach()) as interrupted:
+        ours.sendall(encode_scalar("the luggage") + b"more")
+        assert spawned._read_scalar(interrupted) == b"the luggage"
+        assert interrupted.recv(4) == b"more"
+        ours.sendall(encode_scalar("the luggage")[:-1])
+        ours.close()
+        with pytest.raises(SystemExit):
+            spawned._read_scalar(interrupted)
+
+
 def test_a_spawned_server_has_nothing_of_the_parents(tmp_path: Path) -> None:
     with open(tmp_path / "file", "w") as file:
         os.set_inheritable(file.fileno(), True)
@@ -259,10 +319,15 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", ["script", "module"])
-def test_a_server_of_the_main_module_is_spawned(tmp_path: Path, how: str) -> None:
-    (tmp_path / "program.py").write_text(SCRIPT)
-    arguments = ["program.py"] if how == "script" else ["-m", "program"]
+@pytest.mark.parametrize(
+    "arguments", [["program.py"], ["-m", "program"], ["-m", "folder"], ["folder"], ["folder.zip"]]
+)
+def test_a_server_of_the_main_module_is_spawned(tmp_path: Path, arguments: list[str]) -> None:
+    main = tmp_path / "folder" / "__main__.py"
+    main.parent.mkdir()
+    for program in (tmp_path / "program.py", main):
+        program.write_text(SCRIPT)
+    shutil.make_archive(str(main.parent), "zip", main.parent)
     done = subprocess.run(
         [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
     )

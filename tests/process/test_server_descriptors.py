@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
+import resource
 import select
 import socket
 from collections.abc import Iterator
@@ -143,6 +145,22 @@ def test_an_orphaned_number_behaves_as_if_closed(tmp_path: Path) -> None:
     with server:
         assert server.call("try") == ["all failed"]
     os.close(server.number)
+
+
+def test_a_descriptor_beyond_a_limit_that_was_lowered_is_closed() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    read_end, write_end = os.pipe()
+    beyond = fcntl.fcntl(write_end, fcntl.F_DUPFD_CLOEXEC, min(soft // 2, 1000))
+    os.close(write_end)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (beyond, hard))
+    try:
+        with Plain() as server:
+            os.close(beyond)
+            assert server.call("echo") == ["echo"]
+            assert os.read(read_end, 1) == b"", "the server holds the parent's pipe"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(read_end)
 
 
 def test_the_numbers_of_many_descriptors_are_found_without_listing_them(

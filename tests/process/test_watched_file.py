@@ -48,6 +48,21 @@ def test_its_folder_may_come_later(watched: WatchedFile, file: Path) -> None:
     assert tells(watched)
 
 
+def test_it_may_be_deep_below_and_nothing_on_the_way_be_there(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "site" / "state" / "restart.txt"
+    with closing(WatchedFile(tmp_path, file)) as watched:
+        for folder in reversed(file.parents[:3]):
+            folder.mkdir()
+            assert not tells(watched)
+        file.touch()
+        assert tells(watched)
+        shutil.rmtree(tmp_path / "run")
+        tells(watched)
+        file.parent.mkdir(parents=True)
+        file.touch()
+        assert tells(watched)
+
+
 def test_both_may_come_at_once(watched: WatchedFile, file: Path) -> None:
     file.parent.mkdir()
     file.touch()

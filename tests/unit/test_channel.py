@@ -7,13 +7,13 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from coachman import ChannelBusy, ChannelDead, ChannelTimeout, LocalProtocolError, MessageChannel
-from coachman.protocol.messages import encode_scalar
+from coachman.protocol.messages import Decoder, encode_scalar
 
 Ends = tuple[MessageChannel, MessageChannel]
 
@@ -80,6 +80,13 @@ def test_a_write_that_timed_out_before_its_first_byte_has_not_happened(ends: End
     assert list(b) == [["filling"]] * count
 
 
+@pytest.mark.parametrize("timeout", [30 * 86_400, float("inf")])
+def test_a_timeout_may_be_as_long_as_one_likes(timeout: float) -> None:
+    with read_in_a_thread(timeout) as (_, b, outcome):
+        b.write("in time")
+    assert outcome == [["in time"]]
+
+
 def test_many_messages_in_one_call(ends: Ends) -> None:
     a, b = ends
     with pytest.raises(LocalProtocolError):
@@ -97,21 +104,28 @@ class Announcing(MessageChannel):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self.receiving = threading.Event()
+        self.waiting = threading.Event()
 
-    def _receive(self, flags: int) -> bytes:
+    def _receive(self, flags: int) -> bool:
         self.receiving.set()
         return super()._receive(flags)
 
+    def _wait(self, event: int, deadline: float | None) -> None:
+        self.waiting.set()
+        super()._wait(event, deadline)
+
 
 @contextmanager
-def read_in_a_thread() -> Iterator[tuple[Announcing, MessageChannel, list[object]]]:
+def read_in_a_thread(
+    timeout: float | None = None,
+) -> Iterator[tuple[Announcing, MessageChannel, list[object]]]:
     """Have a thread wait in a read; give its channel, the peer, and the list where the outcome will be."""
     left, right = socket.socketpair()
     outcome: list[object] = []
 
     def read() -> None:
         try:
-            outcome.append(a.read())
+            outcome.append(a.read(timeout))
         except ChannelDead as error:
             outcome.append(str(error))
 
@@ -119,6 +133,8 @@ def read_in_a_thread() -> Iterator[tuple[Announcing, MessageChannel, list[object
         thread = threading.Thread(target=read)
         thread.start()
         a.receiving.wait()
+        if timeout is not None:
+            a.waiting.wait()
         yield a, b, outcome
         thread.join()
 
@@ -142,6 +158,38 @@ def test_closing_wakes_who_waits_and_closes_after_it() -> None:
         a.close()
     assert outcome == ["the channel is closed"]
     assert a.fileno() == -1
+
+
+class LockThatIsLetGo:
+    """A lock that another thread has, which leaves its call right behind the first attempt to take it."""
+
+    def __init__(self, channel: MessageChannel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self.release, self.locked = self._lock.release, self._lock.locked
+        self.held = True
+
+    def acquire(self, blocking: bool) -> bool:
+        taken = self._lock.acquire(blocking)
+        self.leave()
+        return taken
+
+    def leave(self) -> None:
+        if self.held:
+            self.held = False
+            self.release()
+            self._channel._catch_up()
+
+
+def test_of_two_who_leave_a_closed_channel_at_once_one_closes_it() -> None:
+    left, right = socket.socketpair()
+    with right:
+        a = MessageChannel(left)
+        a._writing.lock = lock = LockThatIsLetGo(a)  # type: ignore[assignment]
+        a.close()
+        lock.leave()
+        assert a.fileno() == -1
 
 
 def test_a_closed_channel_says_so(ends: Ends) -> None:
@@ -179,26 +227,114 @@ def test_what_a_signal_handler_wrote_waits_for_a_message_that_is_half_written(en
     assert b.read() == ["from the handler"]
 
 
+class LockWithASignal:
+    """A lock; right after it was taken for the first time, a signal's handler runs."""
+
+    def __init__(self, handler: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._handlers = [handler]
+        self.release, self.locked = self._lock.release, self._lock.locked
+
+    def acquire(self, blocking: bool) -> bool:
+        taken = self._lock.acquire(blocking)
+        if self._handlers:
+            self._handlers.pop()()
+        return taken
+
+
+@pytest.mark.parametrize("call", [MessageChannel.write, MessageChannel.write_scalar])
+def test_a_signal_handler_may_write_also_while_a_turn_is_taken(
+    ends: Ends, call: Callable[[MessageChannel, str], None]
+) -> None:
+    a, b = ends
+    a._writing.lock = LockWithASignal(lambda: a.write("from the handler"))  # type: ignore[assignment]
+    call(a, "interrupted")
+    if call is MessageChannel.write:
+        assert b.read() == ["interrupted"]
+    else:
+        assert b.read_scalar() == b"interrupted"
+    assert b.read() == ["from the handler"]
+    a.write("the next one")
+    assert b.read() == ["the next one"]
+
+
 class Interruption(BaseException):
     """What a signal's handler raises."""
 
 
-def interrupt(*_: object) -> None:
-    raise Interruption
+class Interrupting(Decoder):
+    """A signal comes between the arrival of bytes and their being noted."""
+
+    def feed(self, data: bytes) -> None:
+        raise Interruption
 
 
-def test_an_interrupted_read_is_not_continued_as_if_nothing_was_lost(ends: Ends) -> None:
+class InterruptingLock:
+    """A signal comes when a turn is given back, behind the last of what a call does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.acquire, self.locked = self._lock.acquire, self._lock.locked
+
+    def release(self) -> None:
+        self._lock.release()
+        raise Interruption
+
+
+def interrupt_the_system_call(channel: MessageChannel) -> None:
+    def receive_and_interrupt(*_: int) -> None:
+        raise Interruption
+
+    channel._recvmsg = receive_and_interrupt  # type: ignore[assignment]  # where it can be told neither way
+
+
+def time_out_in_the_system_call(channel: MessageChannel) -> None:
+    def receive_and_time_out(*_: int) -> None:
+        raise TimeoutError  # a favourite of handlers of SIGALRM, and an OSError
+
+    channel._recvmsg = receive_and_time_out  # type: ignore[assignment]
+
+
+def interrupt_behind_the_system_call(channel: MessageChannel) -> None:
+    channel._decoder = Interrupting()
+    channel._array = channel._decoder.array
+
+
+def interrupt_behind_the_message(channel: MessageChannel) -> None:
+    channel._reading.lock = InterruptingLock()  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        interrupt_the_system_call,
+        time_out_in_the_system_call,
+        interrupt_behind_the_system_call,
+        interrupt_behind_the_message,
+    ],
+)
+def test_an_interrupted_read_is_not_continued_as_if_nothing_was_lost(
+    ends: Ends, interrupt: Callable[[MessageChannel], None]
+) -> None:
     a, b = ends
-    a._recvmsg = interrupt  # type: ignore[assignment]  # at the one place where it can be told neither way
-    with pytest.raises(Interruption):
+    interrupt(a)
+    b.write("lost")
+    with pytest.raises((Interruption, TimeoutError)):
         a.read()
-    with pytest.raises(ChannelDead, match="a read was interrupted by Interruption"):
-        a.read()
+    a._reading.lock = threading.Lock()
+    with pytest.raises(ChannelDead, match=r"a read was interrupted by (Interruption|TimeoutError)"):
+        a.read(timeout=0)
     a.write("writing is not concerned")
     assert b.read() == ["writing is not concerned"]
 
 
-def test_an_interrupted_long_write_is_not_followed_by_another(ends: Ends) -> None:
+@pytest.mark.parametrize("interruption", [Interruption, TimeoutError])
+def test_an_interrupted_long_write_is_not_followed_by_another(
+    ends: Ends, interruption: type[BaseException]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise interruption
+
     a, b = ends
     writer = threading.get_ident()
 
@@ -210,7 +346,7 @@ def test_an_interrupted_long_write_is_not_followed_by_another(ends: Ends) -> Non
     try:
         thread = threading.Thread(target=interrupt_once_it_is_under_way)
         thread.start()
-        with pytest.raises(Interruption):
+        with pytest.raises(interruption):
             a.write_scalar(bytes(1_000_000))
         thread.join()
     finally:

@@ -122,6 +122,8 @@ def test_the_host_is_what_the_client_asked_for() -> None:
             "for=203.0.113.1;proto=https;host=a , for=10.0.0.1;proto=http;host=b",
             Origin("203.0.113.1", "", "https", "a"),
         ),
+        ("for=203.0.113.1;proto=https;", Origin("203.0.113.1", "", "https")),
+        ("for=203.0.113.1;; proto=https ; , for=10.0.0.1;", Origin("203.0.113.1", "", "https")),
         ("for=unknown", Origin("")),
         ('for="_h\\idden"', Origin("")),
         ("proto=https", Origin(None)),
@@ -134,7 +136,19 @@ def test_forwarded_is_read_in_the_same_way(value: str, origin: Origin) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "for", "for=", "for=1.1.1.1;for=2.2.2.2", "for=1.1.1.1,", 'for="1.1.1.1', "for=1.1.1.1 proto=https"],
+    [
+        "",
+        "for",
+        "for=",
+        "for=1.1.1.1;for=2.2.2.2",
+        "for=1.1.1.1,",
+        'for="1.1.1.1',
+        "for=1.1.1.1 proto=https",
+        "for=1.1.1.1;;for=2.2.2.2",
+        "for=1.1.1.1;,",
+        "for=1.1.1.1;x",
+        'for="1.1.1.1"proto=https',
+    ],
 )
 def test_what_is_no_forwarded_field_is_refused(value: str) -> None:
     with pytest.raises(BadRequest):

@@ -1,9 +1,10 @@
-"""Listening sockets that others have made."""
+"""Listening sockets that others have made, and addresses that others have taken."""
 
 from __future__ import annotations
 
 import os
 import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,18 @@ def test_what_cannot_be_served_is_refused_and_left_alone(tmp_path: Path) -> None
     os.close(fd)
     with pytest.raises(ConfigurationError, match="is no socket: Bad file descriptor"):
         Listener.adopt(fd)
+
+
+def test_an_address_is_taken_also_where_its_server_has_stopped_accepting(tmp_path: Path) -> None:
+    path = tmp_path / "site.sock"
+    with socket.socket(socket.AF_UNIX) as server, ExitStack() as clients:
+        server.bind(str(path))
+        server.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        with pytest.raises(ConfigurationError, match="in use by another process"):
+            Listener.bind(UnixAddress(path))
+        assert path.is_socket()

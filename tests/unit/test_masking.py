@@ -32,6 +32,9 @@ def test_a_harmless_name_is_not(name: str) -> None:
         ("redis://:p/w@host:6379/0", f"redis://{MASK}@host:6379/0"),
         ("https://example.com/?a=1&token=abc&b=2", f"https://example.com/?a=1&token={MASK}&b=2"),
         ("host=db user=u password=p sslmode=on", f"host=db user=u password={MASK} sslmode=on"),
+        ("user=u password='p \\' q; r' sslmode=on", f"user=u password={MASK} sslmode=on"),
+        ('password: "p q"; user: u', f"password: {MASK}; user: u"),
+        ("password='p q", f"password={MASK} q"),
         ("Authorization: Bearer abc.def-1", f"Authorization: Bearer {MASK}"),
         ("https://example.com/a@b", f"https://{MASK}@b"),
         ("/usr/bin:/bin", "/usr/bin:/bin"),
@@ -39,6 +42,11 @@ def test_a_harmless_name_is_not(name: str) -> None:
 )
 def test_a_secret_inside_a_value_is_masked(value: str, shown: str) -> None:
     assert masked({"SETTING": value}) == {"SETTING": shown}
+
+
+def test_a_long_value_takes_no_longer_for_the_dots_in_it() -> None:
+    dotted = "a." * 100_000  # minutes, where each dot might begin a scheme
+    assert masked({"X": f"{dotted}://u:p@host"})["X"] == dotted[:LONGEST_VALUE] + "..."
 
 
 def test_an_empty_value_is_shown_as_such() -> None:

@@ -43,8 +43,9 @@ def test_messages_arrive_in_order_however_slowly_they_are_read(manager: tuple[so
 def test_a_manager_that_cannot_be_reached_is_a_problem_and_no_error(address: str) -> None:
     async def talk() -> None:
         sock = NotifySocket(address)
-        assert sock.problem
+        assert (problem := sock.problem)
         sock.send(b"READY=1")
+        assert sock.problem == problem, "what follows from it says less"
         sock.close()
 
     asyncio.run(talk())

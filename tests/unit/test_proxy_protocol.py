@@ -1,4 +1,5 @@
 import struct
+from contextlib import suppress
 from ipaddress import ip_address
 
 import pytest
@@ -72,6 +73,9 @@ def test_both_versions_tell_of_the_client(
         block(0x21, 0x12, b"\0" * 12),
         block(0x21, 0x31, b"\0" * 100),
         tcp4(b"\x20\x00"),
+        tcp4(b"\x20\x00\x05"),
+        tcp4(b"\x20\x00\x05\x01\0\0\0"),
+        tcp4(b"\x04\x00\x03ab"),
     ],
 )
 def test_anything_else_is_refused(data: bytes) -> None:
@@ -89,3 +93,11 @@ def test_any_bytes_are_read_or_refused(data: bytes, beginning: bytes) -> None:
     except BadRequest:
         return
     assert header is None or header.size <= len(beginning + data)
+
+
+@given(
+    st.lists(st.sampled_from([b"\0", b"\x01", b"\x04", b"\x05", b"\x20", b"\xff"]), max_size=12).map(b"".join)
+)
+def test_any_extensions_are_read_or_refused(extensions: bytes) -> None:
+    with suppress(BadRequest):
+        assert read_proxy_header(tcp4(extensions)).source == CLIENT  # type: ignore[union-attr]  # it is complete

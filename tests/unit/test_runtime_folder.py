@@ -49,8 +49,10 @@ def test_sockets_are_found_by_their_names_and_other_files_are_not(folder: int) -
     assert [(found.pid, found.applications) for found in socket_names(folder)] == [(7, "site"), (12, "site")]
 
 
-def test_many_applications_make_no_name_that_is_too_long(folder: int) -> None:
-    name = socket_name(2**22, [f"application{number}" for number in range(100)])
+@pytest.mark.parametrize("letters", ["application", "приложение", "應用程式"])
+def test_many_applications_make_no_name_that_is_too_long(folder: int, letters: str) -> None:
+    name = socket_name(2**22, [f"{letters}{number}" for number in range(100)])
+    assert letters in name
     listen_in(folder, name).close()
     assert len(name) < 100
 

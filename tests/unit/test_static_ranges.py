@@ -16,6 +16,8 @@ from coachman.protocol.static.ranges import MOST_RANGES, Span, parse_range
         ("bytes=0-9", [(0, 10)]),
         ("bytes=0-", [(0, 100)]),
         ("bytes=90-200", [(90, 100)]),
+        (f"bytes=90-{2**63 - 1}", [(90, 100)]),
+        (f"bytes=-{2**64 - 1}", [(0, 100)]),
         ("bytes=-10", [(90, 100)]),
         ("bytes=-200", [(0, 100)]),
         ("Bytes=1-2", [(1, 3)]),

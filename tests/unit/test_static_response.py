@@ -139,6 +139,24 @@ def test_how_long_to_cache_is_said_where_it_is_set() -> None:
     assert headers_of(response)["Cache-Control"] == "public, max-age=60"
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "cached"),
+    [
+        ({"range": "bytes=0-9"}, "206", True),
+        ({"if-modified-since": "Tue, 14 Nov 2023 22:13:20 GMT"}, "304", True),
+        ({"if-match": '"other"'}, "412", False),
+        ({"range": "bytes=1000-"}, "416", False),
+    ],
+)
+def test_a_cache_is_not_to_keep_an_answer_without_the_file(
+    headers: dict[str, str], status: str, cached: bool
+) -> None:
+    response = respond("GET", b"x", FACTS, headers, now=NOW, boundary="", cache_control="public, max-age=60")
+    assert response.status.startswith(status)
+    assert ("Cache-Control" in headers_of(response)) is cached
+    assert "ETag" in headers_of(response)
+
+
 def test_only_headers_that_decide_are_picked_out() -> None:
     headers = [
         (b"host", b"x"),

@@ -18,13 +18,17 @@ _SECRET_PART: Final = re.compile(
 )
 # PWD and OLDPWD are the shell's folders; these only name a place or a program.
 _HARMLESS: Final = frozenset({"PWD", "OLDPWD", "SSH_AUTH_SOCK", "XDG_SESSION_TYPE", "XDG_SESSION_ID"})
-# Up to the last @, because passwords with a slash in them are not always written as they should be.
-_USERINFO: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.\-]*://)\S*@")
+# Up to the last @, because passwords with a slash in them are not always written as they should be. Of the
+# scheme only its end: to look for its beginning takes quadratic time in a long value.
+_USERINFO: Final = re.compile(r"(?i)([a-z0-9+.\-]://)\S*@")
 _IN_QUERY: Final = re.compile(
     r"(?i)([?&;](?:[\w\-]*(?:key|token|secret|passw\w*|pass|auth|signature))=)[^&;\s#]+"
 )
-# "password=x" and its kin inside a longer value, as in a database's "host=... password=...".
-_IN_TEXT: Final = re.compile(r"(?i)\b(password|passwd|pwd|secret|token|api_?key)(\s*[=:]\s*)[^\s;,&]+")
+# "password=x" and its kin inside a longer value, as in a database's "host=... password='...'".
+_IN_TEXT: Final = re.compile(
+    r"(?i)\b(password|passwd|pwd|secret|token|api_?key)(\s*[=:]\s*)"
+    r"""(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|[^\s;,&]+)"""
+)
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w\-.~+/]+=*")
 
 

@@ -8,7 +8,7 @@ marker                  one byte that carries a descriptor beside the stream
 ======================  =======================================================================
 
 Nothing on the wire says which kind comes next: the receiver asks for the kind that was sent. The bytes are
-those of Phusion Passenger's MessageChannel; `docs/library.md` has them with examples.
+those of Phusion Passenger's MessageChannel; `docs/protocols.md` has them with examples.
 """
 
 from __future__ import annotations
@@ -144,8 +144,9 @@ class Decoder:
                 f"the peer sent an array message of {end - start} bytes that does not end in a NUL byte: "
                 f"{data[start : start + 32]!r}"
             )
-        self._at = end
-        return data[start : end - 1].decode("utf-8", "surrogateescape").split("\0")
+        elements = data[start : end - 1].decode("utf-8", "surrogateescape").split("\0")
+        self._at = end  # last: a signal's handler that raises before has left the message here
+        return elements
 
     def scalar(self, max_size: int | None = None) -> bytes | None:
         """Return the next scalar message; `RemoteProtocolError` if it is longer than `max_size` bytes."""

@@ -126,8 +126,9 @@ def _addresses(
 def _uses_tls(extensions: bytes) -> bool:
     while extensions:
         kind, length = struct.unpack_from("!BH", extensions)
+        (value,) = struct.unpack_from(f"{length}s", extensions, 3)
         if kind == _EXTENSION_TLS and length >= 5:
-            return bool(extensions[3] & _CLIENT_USED_TLS)
+            return bool(value[0] & _CLIENT_USED_TLS)
         extensions = extensions[3 + length :]
     return False
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 CONTROL_LIMIT = 16
-"""How often an application may execute itself again during one start."""
+"""How often an application may ask for its request during one start: again when it executes itself again."""
 
 FIELD_LIMIT = 256
 """Fields that one start may report: a wrapper that reports without end is not waited for."""

@@ -36,8 +36,8 @@ def fork_server(
             pass
     keep = standard_streams()
     keep.add(theirs.fileno())
-    placeholder = open_placeholder()
     words = LastWords()
+    placeholder = open_placeholder()
     process = None
     try:
         inheritance = Inheritance(open_numbers(), keep, placeholder, changed_signals())

@@ -24,7 +24,8 @@ class ServerSide:
     _bound: BoundHandlers | None = None
     _client: MessageChannel | None = None
     _done = False
-    _reading = False
+    # A message is being handled: behind that the loop looks whether it is done, before it waits again.
+    _handling = False
     _interruptible = False
     # Where this process is the server's alone: the signals that are not as a process finds them at its start.
     _changed_signals: Sequence[int] | None = None
@@ -57,9 +58,7 @@ class ServerSide:
         """
         client = self.client
         while not self._done:
-            self._reading = True
             message = client.read()
-            self._reading = False
             if message is None:
                 self._done = True
             elif not self._done:  # a signal's handler may have quit meanwhile
@@ -104,8 +103,9 @@ class ServerSide:
         """
         self._done = True
         client = self._client
-        if self._reading and client is not None:
-            # A signal's handler, or another thread, calls while the loop waits: the stream ends here for it.
+        if client is not None and not self._handling:
+            # A signal's handler, or another thread, while the loop waits or is about to: the stream ends, and
+            # the client's descriptor is readable, in case the loop waits for that.
             with suppress(OSError):
                 client.end_reading()
 
@@ -151,7 +151,11 @@ class ServerSide:
 
     def _dispatch(self, message: list[str]) -> None:
         assert self._bound is not None
-        self._bound.dispatch(message)
+        self._handling = True
+        try:
+            self._bound.dispatch(message)
+        finally:
+            self._handling = False
 
     def _take_signals(self, signals: SavedSignals, handlers: BoundHandlers) -> None:
         if threading.current_thread() is not threading.main_thread():

@@ -64,9 +64,13 @@ def _read_scalar(sock: socket.socket) -> bytes:
 
 
 def _read_exactly(sock: socket.socket, size: int) -> bytes:
-    data = sock.recv(size, socket.MSG_WAITALL)
-    if len(data) < size:
-        raise SystemExit(0)  # the parent is gone, before there was a server
+    data = b""
+    while len(data) < size:
+        # In spite of MSG_WAITALL: a process that is stopped meanwhile gets what has come (recv(2)).
+        more = sock.recv(size - len(data), socket.MSG_WAITALL)
+        if not more:
+            raise SystemExit(0)  # the parent is gone, before there was a server
+        data += more
     return data
 
 

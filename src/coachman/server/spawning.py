@@ -96,7 +96,10 @@ def _pack(server: ServerSide) -> bytes:
 def _main_module() -> str | None:
     """Return how this program's main module can be had again: its name behind "-m", its path, or None."""
     module = sys.modules["__main__"]
-    if module.__spec__ is not None:
-        return f"-m {module.__spec__.name}"
     file = getattr(module, "__file__", None)
+    if module.__spec__ is not None:
+        if module.__spec__.name != "__main__":
+            return f"-m {module.__spec__.name}"
+        if file is not None:  # it is in a folder, or a zip archive, that is run as a program
+            file = os.path.dirname(file)
     return None if file is None else os.path.abspath(file)

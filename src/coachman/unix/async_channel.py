@@ -147,14 +147,13 @@ class AsyncMessageChannel(ChannelBase):
     async def _next(self, take: Callable[[], Item | None]) -> Item | None:
         while (item := take()) is None:
             try:
-                data = self._receive(DONT_WAIT)
+                goes_on = self._receive(DONT_WAIT)
             except BlockingIOError:
                 await self._wait("reading")
                 continue
-            if not data:
+            if not goes_on:
                 self._decoder.end()
                 return None
-            self._decoder.feed(data)
         return item
 
     async def _write_out(self, data: bytes) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from coachman.errors import ChannelTimeout, PeerGone, RemoteProtocolError
 from coachman.unix.channel_base import DONT_WAIT, ChannelBase
-from coachman.unix.descriptors import Descriptor
+from coachman.unix.descriptors import Descriptor, wait_for
 
 Item = TypeVar("Item")
 
@@ -38,14 +38,13 @@ class BlockingChannel(ChannelBase):
         flags = 0 if timeout is None else DONT_WAIT
         while True:
             try:
-                data = self._receive(flags)
+                goes_on = self._receive(flags)
             except BlockingIOError:
                 self._wait(select.POLLIN, deadline)
                 continue
-            if not data:
+            if not goes_on:
                 self._decoder.end()
                 return None
-            self._decoder.feed(data)
             item = take()
             if item is not None:
                 return item
@@ -82,14 +81,12 @@ class BlockingChannel(ChannelBase):
             raise RemoteProtocolError(f"the peer sent {message!r} where {name!r} was expected")
 
     def _wait(self, event: int, deadline: float | None) -> None:
-        """Wait for the socket until `deadline`; `ChannelTimeout` if nothing happens before it."""
+        """Wait for the socket, at most until `deadline`; `ChannelTimeout` once that has passed."""
         timeout = remaining(deadline)
         if timeout == 0:
             doing = "reading" if event == select.POLLIN else "writing"
             raise ChannelTimeout(f"the time for {doing} is used up")
-        poll = select.poll()
-        poll.register(self._socket, event)
-        poll.poll(None if timeout is None else timeout * 1000)
+        wait_for(self._socket, event, timeout)
 
     def _catch_up(self) -> None:
         """Do what came up while a turn was held: messages of its signals' handlers; the closing."""
@@ -107,11 +104,13 @@ class BlockingChannel(ChannelBase):
     def _shut_if_idle(self) -> None:
         """Close the socket unless a thread is inside a call: then that thread does it on its way out."""
         reading, writing = self._reading.lock, self._writing.lock
-        if reading.acquire(False):
-            if writing.acquire(False):
-                self._shut()
-                writing.release()
-            reading.release()
+        # Again where that failed: of two threads that leave at once, each may find the other still there.
+        while self.fileno() >= 0 and not (reading.locked() or writing.locked()):
+            if reading.acquire(False):
+                if writing.acquire(False):
+                    self._shut()
+                    writing.release()
+                reading.release()
 
 
 class Turn:
@@ -126,16 +125,27 @@ class Turn:
         self.owner = 0
 
     def __enter__(self) -> None:
-        if not self.lock.acquire(False):
+        if self.owner:
             raise self._channel._busy(self._doing)
+        # Before the turn is taken: a signal's handler that runs in between has to find whose it is.
         self.owner = get_ident()
+        taken = False
+        try:
+            taken = self.lock.acquire(False)
+        finally:
+            if not taken:
+                self.owner = 0
+        if not taken:
+            raise self._channel._busy(self._doing)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         channel = self._channel
-        if error is not None and isinstance(error, RemoteProtocolError):
-            channel._kill(error)
-        self.owner = 0
-        self.lock.release()
+        try:
+            if error is not None and isinstance(error, RemoteProtocolError):
+                channel._kill(error)
+        finally:
+            self.owner = 0
+            self.lock.release()
         if channel._closed or channel._deferred:
             channel._catch_up()
 

@@ -18,8 +18,8 @@ from coachman.unix.descriptors import Descriptor
 class MessageChannel(BlockingChannel):
     """Discrete messages and descriptors over one end of a Unix stream socket.
 
-    The wire is in `docs/library.md`. One thread may read while another writes; a second reader or writer gets
-    `ChannelBusy`. Every `timeout` is in seconds, None waits for ever, 0 does not wait; after a
+    The wire is in `docs/protocols.md`. One thread may read while another writes; a second reader or writer
+    gets `ChannelBusy`. Every `timeout` is in seconds, None waits for ever, 0 does not wait; after a
     `ChannelTimeout` the same call can be made again and continues where it was. After a `RemoteProtocolError`
     the channel is dead: every further call raises `ChannelDead`.
     """
@@ -38,20 +38,26 @@ class MessageChannel(BlockingChannel):
         # tenth of the time of a message.
         if not self._reading.lock.acquire(False):
             raise self._busy("reading")
+        message = None
         try:
-            message = self._array()
-            if message is None:
-                message = self._await(self._array, timeout)
-            if message is not None:
-                self._messages_read += 1
-            return message
-        except RemoteProtocolError as error:
-            self._kill(error)
+            try:
+                message = self._array()
+                if message is None:
+                    message = self._await(self._array, timeout)
+                if message is not None:
+                    self._messages_read += 1
+                return message
+            except RemoteProtocolError as error:
+                self._kill(error)
+                raise
+            finally:
+                self._reading.lock.release()
+                if self._closed:
+                    self._catch_up()
+        except BaseException as error:
+            if message is not None:  # a signal's handler has raised on the way out: it is lost
+                self._refuse_reading(interrupted("read", error))
             raise
-        finally:
-            self._reading.lock.release()
-            if self._closed:
-                self._catch_up()
 
     def read_scalar(self, max_size: int | None = None, timeout: float | None = None) -> bytes | None:
         """Read a scalar message. None at the end of the stream.
@@ -77,15 +83,21 @@ class MessageChannel(BlockingChannel):
         """
         data = encode_array((name, *args))
         turn = self._writing
-        if not turn.lock.acquire(False):
-            if turn.owner != get_ident():
+        thread = get_ident()
+        if turn.owner:
+            if turn.owner != thread:
                 raise self._busy("writing")
             # Neither of the two writes of this thread can wait for the other.
             self._deferred.append(data)
             return
-        turn.owner = get_ident()
+        # Before the turn is taken: a signal's handler that runs in between has to find whose it is.
+        turn.owner = thread
+        taken = False
         size, sent = len(data), 0
         try:
+            taken = turn.lock.acquire(False)
+            if not taken:
+                raise self._busy("writing")
             if timeout is None and self._unsent is None:
                 sent = self._send(data, 0)
                 if sent != size:  # a signal came in the middle of a long one
@@ -100,7 +112,8 @@ class MessageChannel(BlockingChannel):
             raise
         finally:
             turn.owner = 0
-            turn.lock.release()
+            if taken:
+                turn.lock.release()
             if self._closed or self._deferred:
                 self._catch_up()
 

@@ -104,8 +104,8 @@ class ChannelBase:
             self._descriptors_written,
         )
 
-    def _receive(self, flags: int) -> bytes:
-        """Do one recvmsg: return its bytes, b"" at the end of the stream; queue its descriptors.
+    def _receive(self, flags: int) -> bool:
+        """Do one recvmsg and take in what it brings, bytes and descriptors; False: the stream has ended.
 
         Every read is a recvmsg, because the kernel merges plain bytes with the descriptor-carrying byte
         behind them; a plain recv would lose the descriptor without a trace.
@@ -114,18 +114,21 @@ class ChannelBase:
             data, ancillary, message_flags, _ = self._recvmsg(
                 RECEIVE_SIZE, ANCILLARY_SIZE, RECEIVE_FLAGS | flags
             )
+            if ancillary or message_flags & TRUNCATED:
+                self._descriptors.add(ancillary, truncated=bool(message_flags & TRUNCATED))
+            if data:
+                self._decoder.feed(data)
         except ConnectionResetError:
-            return b""
-        except OSError:
+            return False
+        except (BlockingIOError, ChannelError):
             raise
         except BaseException as error:
-            # A signal's handler has raised. Whether before the call took bytes or after, nobody can know.
+            # A signal's handler has raised, an OSError perhaps. Whether before the call took bytes or after,
+            # nobody can know.
             self._refuse_reading(interrupted("read", error))
             raise
-        if ancillary or message_flags & TRUNCATED:
-            self._descriptors.add(ancillary, truncated=bool(message_flags & TRUNCATED))
         self._bytes_read += len(data)
-        return data
+        return bool(data)
 
     def _marker(self) -> bool | None:
         """Take the byte that a descriptor comes with, and look whether one came."""
@@ -144,7 +147,7 @@ class ChannelBase:
             sent = self._send_bytes(data, SEND_FLAGS | flags)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise self._gone() from error
-        except (OSError, ChannelError):
+        except (BlockingIOError, ChannelError):
             raise
         except BaseException as error:
             # As in _receive; but what is atomic is out or is not, and the next message may follow in both

@@ -14,6 +14,7 @@ from typing import Final
 SUFFIX: Final = ".sock"
 BACKLOG: Final = 128
 LONGEST_NAME: Final = 60
+"""Bytes of the names of applications in that of the file."""
 _NAME: Final = re.compile(r"(\d+)-(.*)\.sock")
 _TIMEVAL: Final = struct.Struct("ll")
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred of socket(7): pid, uid, gid
@@ -31,8 +32,8 @@ class SocketName:
 
 def socket_name(pid: int, applications: list[str]) -> str:
     """Return the file name for a supervisor."""
-    words = re.sub(r"[^\w.+]+", "_", "+".join(applications))[:LONGEST_NAME]
-    return f"{pid}-{words}{SUFFIX}"
+    words = re.sub(r"[^\w.+]+", "_", "+".join(applications))
+    return f"{pid}-{words.encode()[:LONGEST_NAME].decode(errors='ignore')}{SUFFIX}"
 
 
 def socket_names(folder: int) -> list[SocketName]:

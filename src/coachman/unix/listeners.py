@@ -136,11 +136,15 @@ def _remove_stale_socket(address: UnixAddress) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # A server that accepts nothing has a full queue, and a connect that blocks would wait for it.
+        probe.setblocking(False)
         try:
             probe.connect(str(address.path))
         except ConnectionRefusedError:
             address.path.unlink()
             return
+        except BlockingIOError:
+            pass
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 

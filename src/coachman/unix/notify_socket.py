@@ -15,7 +15,7 @@ class NotifySocket:
     """Sends datagrams to a service manager, from the event loop's thread, and never waits or fails.
 
     What the manager does not take at once is sent when it does; what cannot be sent at all is dropped, and
-    `problem` says why.
+    `problem` says why the first was.
     """
 
     def __init__(self, address: str) -> None:
@@ -53,6 +53,6 @@ class NotifySocket:
                 return
             except OSError as error:
                 # The manager is gone, or a filter forbids it. There is nobody to whom that would matter more.
-                self.problem = error.strerror or str(error)
+                self.problem = self.problem or error.strerror or str(error)
             self._waiting.popleft()
         self._loop.remove_writer(self._sock)

@@ -10,6 +10,7 @@ from _thread import allocate_lock
 from contextlib import suppress
 
 from coachman.protocol.value import Value
+from coachman.unix.descriptors import wait_for
 from coachman.unix.signals import signal_name
 
 TYPE_CHECKING = False
@@ -113,12 +114,10 @@ class ChildProcess:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self._reap()
             return self._ending
-        poll = select.poll()
-        poll.register(self.fileno(), select.POLLIN)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            poll.poll(None if remaining is None else remaining * 1000)
+            wait_for(self, select.POLLIN, remaining)
             if self._reap():
                 return self._ending
             if remaining == 0.0:

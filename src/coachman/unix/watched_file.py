@@ -31,9 +31,9 @@ class WatchedFile:
     def __init__(self, root: Path, file: Path) -> None:
         self._file = file
         self._inotify = Inotify()
-        # The folder of each step on the way, and the name of the next one in it.
-        below = [parent for parent in file.parents if parent == root or root in parent.parents]
-        self._way = [(folder, _ON_THE_WAY) for folder in below[1:]] + [(below[0], _IN_ITS_FOLDER)]
+        # From the root down: each folder tells of the next one.
+        *way, last = root, *(folder for folder in reversed(file.parents) if root in folder.parents)
+        self._way = [*((folder, _ON_THE_WAY) for folder in way), (last, _IN_ITS_FOLDER)]
         self._name = os.fsencode(file.name)
         self._watches: set[int] = set()
         try:

@@ -32,7 +32,8 @@ _NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]++)\]|([0-9.]++))(?::([0-9]{1,5}+))?+|([
 _UNNAMED = re.compile(r"(?i:unknown)|_[A-Za-z0-9._-]++(?::[A-Za-z0-9._-]++)?+")
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _PAIR = re.compile(rf'({_TOKEN})=(?:({_TOKEN})|"((?:[^"\\]|\\.)*+)")')
-_ELEMENT_END = re.compile(r"[ \t]*+([,;]|$)[ \t]*+")
+# A pair may be left out, so there may be several semicolons, and one behind the last pair (RFC 7239, 4).
+_PAIR_END = re.compile(r"[ \t]*+((?:;[ \t]*+)*+)(,|$)?+[ \t]*+")
 
 
 class Origin(NamedTuple):
@@ -161,11 +162,13 @@ def _elements(value: str) -> list[dict[str, str]]:
             raise malformed("this is no Forwarded field", value)
         text = pair[2] if pair[2] is not None else re.sub(r"\\(.)", r"\1", pair[3])
         elements[-1][pair[1].lower()] = text
-        end = _ELEMENT_END.match(value, pair.end())
-        if end is None:
-            raise malformed("this is no Forwarded field", value)
-        if end[1] == "":
+        end = _PAIR_END.match(value, pair.end())
+        assert end is not None
+        semicolons, element_end = end.groups()
+        if element_end == "":
             return elements
-        if end[1] == ",":
+        if element_end == ",":
             elements.append({})
+        elif not semicolons:
+            raise malformed("this is no Forwarded field", value)
         position = end.end()

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 MOST_RANGES: Final = 16
 """Ranges that one request may ask for; with more, it gets the whole file."""
 
-_SPEC: Final = re.compile(r"(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))", re.ASCII)
+# 20 digits: clients write the largest number that they have for "to the end".
+_SPEC: Final = re.compile(r"(?:(\d{1,20})-(\d{1,20})?|-(\d{1,20}))", re.ASCII)
 
 
 class Span(NamedTuple):

@@ -80,15 +80,15 @@ def respond(
     etag = entity_tag(size=facts.size, mtime_ns=facts.mtime_ns, inode=facts.inode, coding=facts.coding)
     validators = Validators(etag, min(facts.mtime_ns // 1_000_000_000, int(now)))
     content_type = media_type(path)
-    # What a cache keeps is the same with 200, 206 and 304 (section 15.4.5).
-    common: Headers = [("ETag", etag), ("Last-Modified", validators.last_modified)]
+    current: Headers = [("ETag", etag), ("Last-Modified", validators.last_modified)]
     if may_be_compressed(content_type):
-        common.append(("Vary", "Accept-Encoding"))
-    if cache_control:
-        common.append(("Cache-Control", cache_control))
+        current.append(("Vary", "Accept-Encoding"))
+    # What a cache keeps is the same with 200, 206 and 304 (section 15.4.5). An answer that has none of the
+    # file must not be kept: by a max-age, a cache would give it to those who ask for the file (RFC 9111, 3).
+    common = [*current, ("Cache-Control", cache_control)] if cache_control else current
     match evaluate(headers, validators):
         case Verdict.FAILED:
-            return plain_response("412 Precondition Failed", common, with_body=method == "GET")
+            return plain_response("412 Precondition Failed", current, with_body=method == "GET")
         case Verdict.NOT_MODIFIED:
             return StaticResponse("304 Not Modified", common)
         case Verdict.PROCEED:
@@ -99,7 +99,7 @@ def respond(
     if method == "GET" and "range" in headers and range_applies(headers.get("if-range"), validators, now):
         spans = parse_range(headers["range"], facts.size)
         if spans is not None:
-            return _partial(spans, facts.size, content_type, common, described, boundary)
+            return _partial(spans, facts.size, content_type, current, described, boundary)
     whole = Span(0, facts.size)
     described += [("Content-Type", content_type), ("Content-Length", str(facts.size))]
     return StaticResponse("200 OK", described, (whole,) if method == "GET" and whole.size else ())
@@ -118,10 +118,10 @@ def plain_response(status: str, headers: Headers, *, with_body: bool = True) -> 
 
 
 def _partial(
-    spans: list[Span], size: int, content_type: str, common: Headers, described: Headers, boundary: str
+    spans: list[Span], size: int, content_type: str, current: Headers, described: Headers, boundary: str
 ) -> StaticResponse:
     if not spans:
-        return plain_response("416 Range Not Satisfiable", [*common, ("Content-Range", f"bytes */{size}")])
+        return plain_response("416 Range Not Satisfiable", [*current, ("Content-Range", f"bytes */{size}")])
     status = "206 Partial Content"
     if len(spans) == 1:
         (span,) = spans
