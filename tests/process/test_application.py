@@ -13,6 +13,7 @@ import pytest
 from coachman.config.addresses import TcpAddress
 from coachman.config.model import ProcessCount
 from coachman.errors import ConfigurationError
+from coachman.policy.lifecycle import State
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.application.worker_source import WorkerSource
@@ -154,6 +155,19 @@ def test_a_restart_of_what_is_stopped_fails(tmp_path: Path) -> None:
             await served.stop()
             status = await served.restart("too late")
             assert (status.outcome, status.reason) == ("failed", "the server stops")
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_what_is_killed_is_not_replaced(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path, processes=ProcessCount(2, 2)) as served:
+            await served.start()
+            assert [member.state for member in served.pool.members] == [State.READY, State.SPAWNING]
+            served.kill()
+            await served.until(lambda _: not served.pool.members)
+            assert served.status().totals.spawns == 1
 
     write_application(tmp_path, HELLO)
     asyncio.run(use())

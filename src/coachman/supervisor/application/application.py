@@ -196,7 +196,7 @@ class Application:
         await self._refusals.stop()
 
     def kill(self) -> None:
-        """Kill every worker; `stop`, under way or still to come, then ends at once."""
+        """Kill every worker and start none any more; `stop`, under way or still to come, then ends at once."""
         self.pool.kill()
 
     def pids(self) -> set[int] | None:

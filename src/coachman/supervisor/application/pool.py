@@ -91,9 +91,13 @@ class Pool:
         await self._background.wait()
 
     def kill(self) -> None:
-        """Kill every worker; `stop`, under way or still to come, then ends at once."""
+        """Kill every worker and start none any more; `stop`, under way or still to come, then ends at once."""
+        self._stopping = True
+        self._rests.forget()
         for member in self.members:
-            if member.process is not None:
+            if member.state is State.SPAWNING:
+                self._call_off(member.slot)
+            elif member.process is not None:
                 member.process.kill()
 
     def pids(self) -> set[int] | None:
