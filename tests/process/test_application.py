@@ -199,6 +199,25 @@ def test_one_of_several_applications_is_tried_again_and_answers_meanwhile(tmp_pa
     asyncio.run(use())
 
 
+def test_a_restart_that_is_tried_again_and_again_is_not_waited_for(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start(keep_trying=True)
+            async with asyncio.timeout(30):
+                status = await served.restart("a test")
+            assert (status.outcome, status.generation) == ("failed", 2)
+            assert "half deployed" in status.reason
+            assert served.status().last_restart == status
+            write_application(tmp_path, HELLO)
+            await served.until(lambda status: status.ready == 1)
+            done = served.status().last_restart
+            assert done is not None
+            assert (done.outcome, done.generation, done.reason) == ("done", 2, "")
+
+    write_application(tmp_path, BROKEN)
+    asyncio.run(use())
+
+
 def test_the_number_of_workers_can_be_changed(tmp_path: Path) -> None:
     async def use() -> None:
         async with application(tmp_path) as served:
