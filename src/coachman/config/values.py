@@ -139,7 +139,9 @@ def scaled(count: ProcessCount, change: str) -> ProcessCount:
     if not change.startswith(("+", "-")):
         return process_count(change, Path())
     by = whole_number(1, 1000)(change[1:], Path()) * (1 if change[0] == "+" else -1)
-    return process_count(f"{count.least + by}-{count.most + by}" if count.least + by > 0 else "0", Path())
+    if count.least + by < 1:
+        raise ConfigurationError(f"{change} would leave none of {count}")
+    return process_count(f"{count.least + by}-{count.most + by}", Path())
 
 
 def usual_process_count() -> ProcessCount:

@@ -162,16 +162,23 @@ class Application:
         `change` is "4" or "2-8", or "+1" or "-1", which moves both ends of the range. Raises
         `ConfigurationError` where it is neither, or would leave none, or more than there is room for.
         """
-        processes = scaled(self.processes, change)
+        self.processes = self.scaled(change)
+        self._demand_watch.set_processes(self.processes)
+        return self.processes
+
+    def scaled(self, change: str) -> ProcessCount:
+        """Return what `scale` would, and raise what it would, without changing anything."""
+        try:
+            processes = scaled(self.processes, change)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the workers of {self.name}: {error}") from None
         room = (self._scoreboard.slots - self.config.restart.surge - 1) // 2
         if processes.most > room:
             raise ConfigurationError(
                 f"{self.name} has room for {room} workers, not for {processes.most}; for more, "
                 f"start the server with --processes {processes}"
             )
-        self.processes = processes
-        self._demand_watch.set_processes(self.processes)
-        return self.processes
+        return processes
 
     async def dump(self, pid: int | None = None) -> dict[int, str]:
         """Return the stacks of all threads of the worker `pid`, or of every worker, by pid; "": it told none.
