@@ -134,6 +134,39 @@ def test_a_lack_of_descriptors_is_waited_out(tmp_path: Path, monkeypatch: pytest
     asyncio.run(use())
 
 
+def test_a_mistake_of_ours_is_seen_and_repeated_with_pauses_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mistaken(*_: object) -> None:
+        raise ValueError("nobody has thought of this")
+
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (worker,) = served.status().workers
+            with monkeypatch.context() as patched:
+                patched.setattr(WorkerSource, "worker", mistaken)
+                os.kill(worker.pid, signal.SIGKILL)
+                await served.until(lambda status: status.totals.failed_spawns == 3)
+                assert served.pool.retry_after > 0
+                assert "nobody has thought of this" in served.status().problem
+            await served.until(lambda status: status.ready == 1)
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+    assert 'raise ValueError("nobody has thought of this")' in (tmp_path / "log").read_text()
+
+
+def test_who_listens_nowhere_is_told_so(tmp_path: Path) -> None:
+    async def use() -> None:
+        with pytest.raises(ConfigurationError, match="no address to listen at"):
+            async with application(tmp_path, bind=()):
+                pass
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
 def test_a_restart_before_the_first_worker_is_ready_takes_its_place(tmp_path: Path) -> None:
     async def use() -> None:
         async with application(tmp_path) as served:

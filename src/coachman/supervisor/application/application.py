@@ -84,6 +84,8 @@ class Application:
             for address in addresses_to_bind(config, passed):
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
+            if not self.listeners:
+                raise ConfigurationError(f"{self.name} has no address to listen at: give it one with bind")
             # Twice: where the pool shrinks or is replaced, those that drain have slots as well.
             slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
@@ -203,7 +205,7 @@ class Application:
         await self._refusals.stop()
 
     def kill(self) -> None:
-        """Kill every worker and start none any more; `stop`, under way or still to come, then ends at once."""
+        """Kill every worker and start none any more; `stop`, under way or to come, then ends at once."""
         self.pool.kill()
 
     def pids(self) -> set[int] | None:
