@@ -82,3 +82,19 @@ def test_a_name_that_is_no_utf_8_can_be_printed(folder: Path) -> None:
     odd = folder / os.fsdecode(b"odd\xff")
     write_application(odd, HELLO)
     assert run(odd, "config", "", {"PYTHONIOENCODING": "utf-8:strict"}) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["config", "check app.py", "serve app:app", "spawn -- true"])
+def test_a_folder_that_is_gone_is_told(tmp_path: Path, command: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"rmdir {gone}; exec {COMMAND} {command}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        cwd=gone,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("coachman: the current folder cannot be used: No such file")
