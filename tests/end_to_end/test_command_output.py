@@ -84,6 +84,23 @@ def test_a_name_that_is_no_utf_8_can_be_printed(folder: Path) -> None:
     assert run(odd, "config", "", {"PYTHONIOENCODING": "utf-8:strict"}) == (0, "")
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e300", "soon"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "stop --timeout",
+        "status --watch --interval",
+        "check --timeout",
+        "spawn --timeout",
+        "spawn --quit-wait",
+    ],
+)
+def test_a_time_that_nobody_can_wait_is_wrong_usage(folder: Path, command: str, seconds: str) -> None:
+    status, errors = run(folder, f"{command} {seconds} true", "")
+    assert (status, errors.count("Traceback")) == (2, 0)
+    assert "Invalid value for '--" in errors
+
+
 @pytest.mark.parametrize("command", ["config", "check app.py", "serve app:app", "spawn -- true"])
 def test_a_folder_that_is_gone_is_told(tmp_path: Path, command: str) -> None:
     gone = tmp_path / "gone"

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 DEFAULT_TIMEOUT = 90.0
+LONGEST_TIMEOUT = 86_400.0
+"""As `Seconds` has it, which takes that library."""
 
 
 class CheckArguments(NamedTuple):
@@ -42,6 +44,6 @@ def parse_plainly(arguments: Sequence[str]) -> CheckArguments | None:
         timeout = float(options.get("--timeout", DEFAULT_TIMEOUT))
     except ValueError:
         return None
-    if not 0 < timeout < float("inf") or html == "":
+    if not 0 < timeout <= LONGEST_TIMEOUT or html == "":
         return None
     return CheckArguments("." if application is None else application, html, json, timeout)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from coachman.cli.seconds import Seconds
 from coachman.cli.status_view import Snapshot, is_well
 from coachman.cli.supervisors import Supervisor, chosen_supervisor
 from coachman.cli.target import target_from, with_target
@@ -22,7 +23,7 @@ from coachman.protocol.status import SupervisorStatus
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C or the supervisor's end.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 3600),
+    type=Seconds(0.1),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
