@@ -222,6 +222,16 @@ def test_logs_prints_the_recent_lines(server: CoachmanServe) -> None:
     assert coachman("logs", "-n", "0").output == ""
 
 
+def test_logs_counts_lines_as_the_log_has_them(tmp_path: Path, here: Path) -> None:
+    write_application(tmp_path / "site", "print('50 %\\r100 %\\x0c\\u2028done')", HELLO)
+    with CoachmanServe(tmp_path / "site", *ONE_PROCESS, "--log-format", "raw") as server:
+        server.wait_for_output("listening at")
+        lines = coachman("logs").output.split("\n")
+        place = next(number for number, line in enumerate(lines) if line.endswith("done"))
+        assert lines[place] == "50 %\r100 %\x0c\u2028done"
+        assert coachman("logs", "-n", str(len(lines) - 1 - place)).output == "\n".join(lines[place:])
+
+
 def test_logs_of_one_application_leaves_the_others_out(tmp_path: Path, here: Path) -> None:
     text = ""
     for name in ("shop", "blog"):
