@@ -84,14 +84,13 @@ def test_a_name_that_is_no_utf_8_can_be_printed(folder: Path) -> None:
     assert run(odd, "config", "", {"PYTHONIOENCODING": "utf-8:strict"}) == (0, "")
 
 
-@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e300", "soon"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e300"])
 @pytest.mark.parametrize(
     "command",
     [
         "stop --timeout",
         "status --watch --interval",
         "check --timeout",
-        "spawn --timeout",
         "spawn --quit-wait",
     ],
 )
