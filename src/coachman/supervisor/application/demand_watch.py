@@ -77,8 +77,7 @@ class DemandWatch:
         return self.bounds.least < self.bounds.most or self._config.scaling.max_queue > 0
 
     def _look(self) -> None:
-        self._timer = None
-        self._disarm()
+        self.stop()  # one look leads to one other, whoever asked for it
         queues = [accept_queue_length(listener.sock) for listener in self._listeners]
         self._refusals.refuse(surplus(queues, self._config.scaling.max_queue))
         queue = sum(length or 0 for length in queues)
@@ -129,7 +128,13 @@ class DemandWatch:
     def _arm(self) -> None:
         """Look again when a connection arrives. A worker may have it by then: the next one will do."""
         for listener in self._listeners:
-            self._armed.append(fd := os.dup(listener.sock.fileno()))
+            try:
+                fd = os.dup(listener.sock.fileno())
+            except OSError:  # no descriptor to be told by
+                self._disarm()
+                self._look_later(CALM_PERIOD)
+                return
+            self._armed.append(fd)
             asyncio.get_running_loop().add_reader(fd, self._look)
 
     def _disarm(self) -> None:
