@@ -101,6 +101,25 @@ def test_old_workers_stay_until_each_is_replaced_however_often_that_fails(tmp_pa
     asyncio.run(use())
 
 
+def test_clients_wait_for_a_worker_of_the_old_code_after_a_restart_has_failed(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            write_application(tmp_path, BROKEN)
+            assert (await served.restart("a test")).outcome == "failed"
+            write_application(tmp_path, HELLO)
+            (worker,) = served.status().workers
+            os.kill(worker.pid, signal.SIGKILL)
+            await served.until(lambda status: status.ready == 0)
+            assert (await ask(served)).endswith(b"hello")
+            assert served.status().totals.shed == 0
+            assert served.status().totals.failed_spawns == 1
+            assert "half deployed" in served.status().problem
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
 def test_code_that_never_finishes_loading_is_abandoned(tmp_path: Path) -> None:
     async def use() -> None:
         async with application(tmp_path, start_timeout=3.0) as served:

@@ -235,7 +235,9 @@ class Pool:
         self.reconcile()
 
     def _note_failed_start(self, member: Member, failure: StartFailure) -> None:
-        self.history.note_failed_start(failure)
+        # What is wrong with code that is only tried says nothing about the workers that serve.
+        tried = member.generation is self.generations.coming and self.generations.serving is not None
+        self.history.note_failed_start(None if tried else failure)
         if self._stopping or member.unwanted:
             return
         if member.generation is self.generations.coming:
