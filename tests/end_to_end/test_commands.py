@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -70,6 +71,28 @@ def test_status_as_json_is_one_object(server: CoachmanServe) -> None:
     assert (status["pid"], status["state"]) == (server.pid, "serving")
     assert (application["name"], application["generation"]) == ("site", 1)
     assert (worker["pid"], worker["state"]) == (server.ready_workers(1)[0], "ready")
+
+
+def test_a_name_that_is_no_utf_8_keeps_no_command_from_its_work(tmp_path: Path, here: Path) -> None:
+    site = tmp_path / os.fsdecode(b"odd\xff")
+    write_application(site, HELLO)
+    with CoachmanServe(site, *ONE_PROCESS) as server:
+        server.wait_for_output("listening at")
+        (application,) = coachman("status", "--json").json["applications"]
+        assert application["name"] == "odd\\udcff"
+        for command in (
+            ("status",),
+            ("status", "--app", site.name),
+            ("list",),
+            ("scale", "2"),
+            ("restart", "--wait", "--app", site.name),
+        ):
+            done = coachman(*command)
+            assert (done.status, done.errors) == (0, "")
+            assert "odd\\udcff" in done.output
+        refused = coachman("restart", "--app", "even")
+        assert (refused.status, refused.output) == (1, "")
+        assert "there is no application 'even'; there are odd\\udcff" in refused.errors
 
 
 def test_status_ends_with_6_while_something_does_not_serve(tmp_path: Path, here: Path) -> None:

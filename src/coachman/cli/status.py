@@ -16,6 +16,7 @@ from coachman.cli.target import target_from, with_target
 from coachman.config.nearest import nearest
 from coachman.errors import CoachmanError
 from coachman.protocol.status import SupervisorStatus
+from coachman.protocol.text import sendable
 
 
 @click.command()
@@ -62,7 +63,7 @@ def _snapshot(supervisor: Supervisor, application: str) -> Snapshot:
 
 
 def _of_application(status: SupervisorStatus, name: str) -> SupervisorStatus:
-    chosen = tuple(one for one in status.applications if name in ("", one.name))
+    chosen = tuple(one for one in status.applications if sendable(name) in ("", one.name))
     if not chosen:
         names = [one.name for one in status.applications]
         known = ", ".join(names)
