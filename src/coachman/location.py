@@ -36,14 +36,25 @@ class Location:
 def current_folder() -> str:
     """Return the working directory by the name that the shell knows it by, symbolic links included.
 
-    A link that is turned to the next release after each deployment is to be followed again then.
+    A link that is turned to the next release after each deployment is to be followed again then. Raises
+    `ConfigurationError` where the folder is gone.
     """
-    physical = os.getcwd()
+    physical = working_directory()
     logical = os.environ.get("PWD", "")
     try:
         return logical if os.path.isabs(logical) and os.path.samefile(logical, physical) else physical
     except OSError:
         return physical
+
+
+def working_directory() -> str:
+    """Return the working directory; raise `ConfigurationError` where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the current folder cannot be used: {error.strerror}; change to one that exists"
+        ) from error
 
 
 def find_location(text: str, folder: str) -> Location:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import threading
@@ -70,6 +71,28 @@ def test_status_as_json_is_one_object(server: CoachmanServe) -> None:
     assert (status["pid"], status["state"]) == (server.pid, "serving")
     assert (application["name"], application["generation"]) == ("site", 1)
     assert (worker["pid"], worker["state"]) == (server.ready_workers(1)[0], "ready")
+
+
+def test_a_name_that_is_no_utf_8_keeps_no_command_from_its_work(tmp_path: Path, here: Path) -> None:
+    site = tmp_path / os.fsdecode(b"odd\xff")
+    write_application(site, HELLO)
+    with CoachmanServe(site, *ONE_PROCESS) as server:
+        server.wait_for_output("listening at")
+        (application,) = coachman("status", "--json").json["applications"]
+        assert application["name"] == "odd\\udcff"
+        for command in (
+            ("status",),
+            ("status", "--app", site.name),
+            ("list",),
+            ("scale", "2"),
+            ("restart", "--wait", "--app", site.name),
+        ):
+            done = coachman(*command)
+            assert (done.status, done.errors) == (0, "")
+            assert "odd\\udcff" in done.output
+        refused = coachman("restart", "--app", "even")
+        assert (refused.status, refused.output) == (1, "")
+        assert "there is no application 'even'; there are odd\\udcff" in refused.errors
 
 
 def test_status_ends_with_6_while_something_does_not_serve(tmp_path: Path, here: Path) -> None:
@@ -221,6 +244,16 @@ def test_logs_prints_the_recent_lines(server: CoachmanServe) -> None:
     (pid,) = server.ready_workers(1)
     assert coachman("logs", "-n", "1").output == f"App {pid} stdout: asked for /two\n"
     assert coachman("logs", "-n", "0").output == ""
+
+
+def test_logs_counts_lines_as_the_log_has_them(tmp_path: Path, here: Path) -> None:
+    write_application(tmp_path / "site", "print('50 %\\r100 %\\x0c\\u2028done')", HELLO)
+    with CoachmanServe(tmp_path / "site", *ONE_PROCESS, "--log-format", "raw") as server:
+        server.wait_for_output("listening at")
+        lines = coachman("logs").output.split("\n")
+        place = next(number for number, line in enumerate(lines) if line.endswith("done"))
+        assert lines[place] == "50 %\r100 %\x0c\u2028done"
+        assert coachman("logs", "-n", str(len(lines) - 1 - place)).output == "\n".join(lines[place:])
 
 
 def test_logs_of_one_application_leaves_the_others_out(tmp_path: Path, here: Path) -> None:

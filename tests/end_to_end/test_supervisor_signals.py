@@ -50,6 +50,26 @@ def test_sigttin_adds_a_worker_and_sigttou_takes_one_away(server: CoachmanServe)
     assert coachman("status").status == 0
 
 
+def test_an_application_with_one_worker_does_not_keep_sigttou_from_the_others(tmp_path: Path) -> None:
+    write_application(tmp_path / "site", HELLO)
+    tables = (
+        f"[applications.{name}]\napp = 'site'\nbind = '127.0.0.1:0'\nprocesses = {processes}\n"
+        for name, processes in (("small", 1), ("large", 2))
+    )
+    (tmp_path / "coachman.toml").write_text("".join(tables))
+    folder = {"COACHMAN_RUNTIME_FOLDER": str(tmp_path / "runtime")}
+    with CoachmanServe(folder=tmp_path, environment=folder) as server:
+        for name in ("small", "large"):
+            server.wait_for_output(f"{name}: listening at")
+        refused = coachman("scale", "-1", environment=folder)
+        assert (refused.status, refused.output) == (1, "")
+        assert "the workers of small: -1 would leave none of 1" in refused.errors
+        assert "large is to have" not in server.output()  # all of them or none
+        server.send_signal(signal.SIGTTOU)
+        server.wait_for_output("large is to have 1 workers, after 2")
+        server.wait_for_output("SIGTTOU: the workers of small: -1 would leave none of 1")
+
+
 def test_sigquit_ends_at_once(server: CoachmanServe, tmp_path: Path) -> None:
     never = "import threading\ndef application(environ, start_response):\n"
     write_application(

@@ -99,6 +99,23 @@ def test_what_it_starts_is_what_was_asked_for(tmp_path: Path) -> None:
     assert 'Environment="COACHMAN_ENVIRONMENT=staging, $50%%"\n' in text
 
 
+def test_the_variables_that_it_takes_along_are_heeded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_application(tmp_path, HELLO)
+    monkeypatch.setenv("COACHMAN_APP", "wsgi:application")
+    monkeypatch.setenv("COACHMAN_BIND", "0.0.0.0:80")
+    monkeypatch.setenv("COACHMAN_LOG_FILE", "/var/log/site/log")
+    monkeypatch.setenv("COACHMAN_DRAIN_TIMEOUT", "5m")
+    text = systemd_unit(tmp_path, "--user", "www").stdout
+    assert "Environment=COACHMAN_APP=wsgi:application\n" in text
+    assert "Environment=COACHMAN_BIND=0.0.0.0:80\n" in text
+    assert "AmbientCapabilities=CAP_NET_BIND_SERVICE\n" in text
+    assert f"ReadWritePaths=-{tmp_path} -/var/log/site\n" in text
+    assert "TimeoutStopSec=310\n" in text
+    assert "ListenStream=0.0.0.0:80\n" in systemd_unit(tmp_path, "--socket").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

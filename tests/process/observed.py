@@ -42,10 +42,12 @@ async def application(folder: Path, **given: Any) -> AsyncIterator[Observed]:
         **{key.replace("_", "-"): value for key, value in given.items()},
     }
     log = Log(folder / "log")
-    application = Observed(application_config(locate_application(str(folder), folder), settings), log)
     try:
-        yield application
+        application = Observed(application_config(locate_application(str(folder), folder), settings), log)
+        try:
+            yield application
+        finally:
+            await application.stop()
+            application.close()
     finally:
-        await application.stop()
-        application.close()
         log.close()

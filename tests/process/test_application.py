@@ -13,6 +13,7 @@ import pytest
 from coachman.config.addresses import TcpAddress
 from coachman.config.model import ProcessCount
 from coachman.errors import ConfigurationError
+from coachman.policy.lifecycle import State
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.application.worker_source import WorkerSource
@@ -100,6 +101,25 @@ def test_old_workers_stay_until_each_is_replaced_however_often_that_fails(tmp_pa
     asyncio.run(use())
 
 
+def test_clients_wait_for_a_worker_of_the_old_code_after_a_restart_has_failed(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            write_application(tmp_path, BROKEN)
+            assert (await served.restart("a test")).outcome == "failed"
+            write_application(tmp_path, HELLO)
+            (worker,) = served.status().workers
+            os.kill(worker.pid, signal.SIGKILL)
+            await served.until(lambda status: status.ready == 0)
+            assert (await ask(served)).endswith(b"hello")
+            assert served.status().totals.shed == 0
+            assert served.status().totals.failed_spawns == 1
+            assert "half deployed" in served.status().problem
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
 def test_code_that_never_finishes_loading_is_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +161,39 @@ def test_a_lack_of_descriptors_is_waited_out(tmp_path: Path, monkeypatch: pytest
     asyncio.run(use())
 
 
+def test_a_mistake_of_ours_is_seen_and_repeated_with_pauses_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def mistaken(*_: object) -> None:
+        raise ValueError("nobody has thought of this")
+
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (worker,) = served.status().workers
+            with monkeypatch.context() as patched:
+                patched.setattr(WorkerSource, "worker", mistaken)
+                os.kill(worker.pid, signal.SIGKILL)
+                await served.until(lambda status: status.totals.failed_spawns == 3)
+                assert served.pool.retry_after > 0
+                assert "nobody has thought of this" in served.status().problem
+            await served.until(lambda status: status.ready == 1)
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+    assert 'raise ValueError("nobody has thought of this")' in (tmp_path / "log").read_text()
+
+
+def test_who_listens_nowhere_is_told_so(tmp_path: Path) -> None:
+    async def use() -> None:
+        with pytest.raises(ConfigurationError, match="no address to listen at"):
+            async with application(tmp_path, bind=()):
+                pass
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
 def test_a_restart_before_the_first_worker_is_ready_takes_its_place(tmp_path: Path) -> None:
     async def use() -> None:
         async with application(tmp_path) as served:
@@ -167,6 +220,19 @@ def test_a_restart_of_what_is_stopped_fails(tmp_path: Path) -> None:
     asyncio.run(use())
 
 
+def test_what_is_killed_is_not_replaced(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path, processes=ProcessCount(2, 2)) as served:
+            await served.start()
+            assert [member.state for member in served.pool.members] == [State.READY, State.SPAWNING]
+            served.kill()
+            await served.until(lambda _: not served.pool.members)
+            assert served.status().totals.spawns == 1
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
 def test_a_first_start_that_fails_is_the_callers_to_deal_with(tmp_path: Path) -> None:
     async def use() -> None:
         async with application(tmp_path) as served:
@@ -188,6 +254,25 @@ def test_one_of_several_applications_is_tried_again_and_answers_meanwhile(tmp_pa
             await served.until(lambda status: status.ready == 1)
             assert (await ask(served)).endswith(b"hello")
             assert served.status().problem == ""
+
+    write_application(tmp_path, BROKEN)
+    asyncio.run(use())
+
+
+def test_a_restart_that_is_tried_again_and_again_is_not_waited_for(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start(keep_trying=True)
+            async with asyncio.timeout(30):
+                status = await served.restart("a test")
+            assert (status.outcome, status.generation) == ("failed", 2)
+            assert "half deployed" in status.reason
+            assert served.status().last_restart == status
+            write_application(tmp_path, HELLO)
+            await served.until(lambda status: status.ready == 1)
+            done = served.status().last_restart
+            assert done is not None
+            assert (done.outcome, done.generation, done.reason) == ("done", 2, "")
 
     write_application(tmp_path, BROKEN)
     asyncio.run(use())

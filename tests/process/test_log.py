@@ -16,6 +16,7 @@ from coachman.protocol.log_format import Source
 from coachman.supervisor.log import log as log_module
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.log.log_writer import HIGH_WATER, LIMIT
+from coachman.supervisor.log.recent import FOLLOWED, KEPT
 
 SOURCE = Source(4711, "site", 1)
 BLOCK = (b"x" * 99 + b"\n") * 655
@@ -119,6 +120,30 @@ def test_notes_about_one_application_begin_with_its_name(pipe: Pipe) -> None:
         f"Supervisor {own}: shop: of one",
         "App 4711 stdout: printed",
     ]
+
+
+def test_of_a_burst_the_last_is_kept_for_those_who_ask(tmp_path: Path) -> None:
+    numbers = [f"{number:06}" for number in range(40_000)]  # more than is kept, in one read of a pipe
+    long_line = "x" * (log_module.PIECE + 1)
+    lines = [*numbers, long_line, "after it"]
+
+    async def use() -> None:
+        log = Log(tmp_path / "log", LogFormat.RAW)
+        with log.recent.follow("a") as follower:
+            log.write(Source(7, "a", 1), "stdout", "".join(f"{line}\n" for line in lines).encode())
+            kept = log.text(log.recent.items("a")).splitlines()
+            assert kept == lines[-len(kept) :]
+            assert len("\n".join(kept)) > KEPT - 2 * log_module.PIECE
+            taken = await follower.take()
+            assert taken is not None
+            skipped, items = taken
+            followed = log.text(items).splitlines()
+            assert followed == lines[skipped:]
+            assert len("\n".join(followed)) > FOLLOWED - 2 * log_module.PIECE
+        log.close()
+
+    asyncio.run(use())
+    assert (tmp_path / "log").read_text().splitlines() == lines
 
 
 def test_a_raw_log_leaves_notes_to_standard_error(pipe: Pipe, capfd: pytest.CaptureFixture[str]) -> None:

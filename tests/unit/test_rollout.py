@@ -70,6 +70,12 @@ def test_a_generation_that_comes_is_tried_beside_the_one_that_serves() -> None:
     assert next_steps(replace(both, coming_waits=True)) == []
 
 
+def test_a_generation_that_comes_does_not_wait_for_starts_that_hang() -> None:
+    hanging = pool(*[(1, SPAWNING)] * 4, wanted=4, coming=2)
+    assert next_steps(hanging) == [Start(5, 2)]
+    assert next_steps(replace(hanging, wanted=8)) == [Start(5, 2)]
+
+
 def test_a_generation_that_serves_replaces_the_others_one_for_one() -> None:
     old, fresh = (1, READY), (2, READY)
     assert next_steps(pool(old, old, fresh, serving=2)) == [Drain(1)]

@@ -76,6 +76,9 @@ def test_a_value_is_read(parse: Callable[[Any, Path], Any], raw: Any, value: Any
         (values.each(values.peer), 3, "list"),
         (static, "assets=public", "slash"),
         (static, "/assets", "PREFIX=FOLDER"),
+        (static, 5, "PREFIX=FOLDER"),
+        (static, True, "PREFIX=FOLDER"),
+        (values.variable_name, "A=B", "'='"),
     ],
 )
 def test_a_wrong_value_is_refused_with_the_way_out(

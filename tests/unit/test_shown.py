@@ -27,6 +27,11 @@ def test_what_is_written_as_toml_is_read_as_it_was(value: Plain) -> None:
     assert tomllib.loads(f"key = {toml(value)}")["key"] == value
 
 
+@pytest.mark.parametrize("seconds", [0.5, 30.0, 1234567.0, 100000.25])
+def test_a_time_is_shown_to_the_last_digit(seconds: float) -> None:
+    assert SETTINGS["max-worker-age"].parse(tomllib.loads(f"x = {toml(seconds)}")["x"], Path()) == seconds
+
+
 @given(text)
 def test_any_text_can_be_a_key(key: str) -> None:
     assert tomllib.loads(f"{toml_key(key)} = 1") == {key: 1}

@@ -67,6 +67,30 @@ def test_without_it_that_of_c_counts_and_never_an_older_one(
     asyncio.run(main())
 
 
+def test_who_asks_after_somebody_who_went_away_gets_no_older_answer(file: int) -> None:
+    signals: list[None] = []
+
+    async def main() -> None:
+        dump = StackDump(file, lambda: signals.append(None), living())
+        impatient = asyncio.create_task(dump.text())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(signals) == 1
+        impatient.cancel()
+        await asyncio.wait([impatient])
+        dump.answered(b"to nobody")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asking = asyncio.create_task(dump.text())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(signals) == 2
+        dump.answered(b"fresh")
+        assert await asking == "fresh"
+
+    asyncio.run(main())
+
+
 def test_who_asks_at_the_same_time_gets_the_same_answer(file: int) -> None:
     signals: list[None] = []
 

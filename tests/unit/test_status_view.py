@@ -37,6 +37,14 @@ def row(now: SupervisorStatus, before: SupervisorStatus | None = None) -> dict[s
     return dict(zip(COLUMNS, view.rows[0].cells, strict=True))
 
 
+def test_what_an_application_says_does_not_command_the_terminal() -> None:
+    restart = RestartStatus(generation=3, cause="x", asked_at=0, outcome="failed", reason="\x1b[2Jgone")
+    broken = status(name="\x9bshop", problem="no \x1b]0;title\x07", last_restart=restart)
+    (view,) = views(Snapshot(broken, 12.0), None, 1060.0)
+    assert (view.title, view.problem) == ("\\x9bshop", "no \\x1b]0;title\\x07")
+    assert view.facts[-1].endswith("failed: \\x1b[2Jgone")
+
+
 def test_a_row_has_everything_about_a_worker() -> None:
     busy = worker(
         in_flight=2,

@@ -96,6 +96,24 @@ def post_fork(server, worker):
     tomllib.loads(translation.text())
 
 
+def test_what_is_set_to_none_is_not_set(tmp_path: Path) -> None:
+    source = "user = None\npidfile = None\nproc_name = None\nworkers = 3\nwsgi_app = 'x'\n"
+    translation = from_gunicorn.translate(Path("gunicorn.conf.py"), source)
+    assert settings_of(translation, tmp_path) == {"processes": 3, "app": "x"}
+    options = '{"user": null, "startup_file": "x", "port": 1}'
+    translation = from_passenger.translate(Path("Passengerfile.json"), options)
+    assert settings_of(translation, tmp_path) == {"app": "x", "bind": ["0.0.0.0:1"], "processes": "1-6"}
+
+
+def test_values_of_another_kind_are_named(tmp_path: Path) -> None:
+    translation = from_gunicorn.translate(Path("gunicorn.conf.py"), "raw_env = {[]: 1}\nwsgi_app = 'x'")
+    assert [name for name, _ in translation.missing] == ["raw_env"]
+    options = '{"min_instances": "2", "max_pool_size": 6, "startup_file": "x"}'
+    translation = from_passenger.translate(Path("Passengerfile.json"), options)
+    assert [name for name, _ in translation.missing] == ["max_pool_size"]
+    assert settings_of(translation, tmp_path) == {"app": "x", "bind": ["0.0.0.0:3000"]}
+
+
 def test_every_setting_of_gunicorn_has_a_rule() -> None:
     known = {setting.name for setting in import_module("gunicorn.config").KNOWN_SETTINGS}
     assert known - set(from_gunicorn.RULES) == set()
@@ -147,6 +165,8 @@ def test_another_language_than_python_has_no_equivalent() -> None:
 def test_files_that_are_none_are_refused_with_their_line() -> None:
     with pytest.raises(ConfigurationError, match=r"gunicorn.conf.py:2: "):
         from_gunicorn.translate(Path("gunicorn.conf.py"), "\nbind = = 1")
+    with pytest.raises(ConfigurationError, match=r"gunicorn.conf.py:1: "):
+        from_gunicorn.translate(Path("gunicorn.conf.py"), "bind = 1\0")
     with pytest.raises(ConfigurationError, match=r"Passengerfile.json:2: "):
         from_passenger.translate(Path("Passengerfile.json"), "{\n'port': 1}")
     with pytest.raises(ConfigurationError, match="not a JSON object"):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from coachman.cli.unit_text import Service, command_line, quoted, service_unit, socket_unit
@@ -88,6 +89,9 @@ def test_a_user_has_no_capability_but_for_a_low_port() -> None:
     low = unit(service(TcpAddress("0.0.0.0", 80)))
     assert low["AmbientCapabilities"] == low["CapabilityBoundingSet"] == "CAP_NET_BIND_SERVICE"
     assert "CapabilityBoundingSet" not in unit(service(user=None))
+    of = service()
+    of = replace(of, config=msgspec.structs.replace(of.config, metrics=TcpAddress("127.0.0.1", 99)))
+    assert unit(of)["AmbientCapabilities"] == "CAP_NET_BIND_SERVICE"
 
 
 def test_what_the_server_writes_to_can_be_written() -> None:
@@ -97,6 +101,8 @@ def test_what_the_server_writes_to_can_be_written() -> None:
         of, config=SupervisorConfig(applications=config.applications, log_file=Path("/var/log/s.log"))
     )
     assert unit(of)["ReadWritePaths"] == "-/srv/site -/var/lib/site -/var/log"
+    of = replace(of, config=msgspec.structs.replace(of.config, runtime_folder=Path("/srv/control")))
+    assert unit(of)["ReadWritePaths"] == "-/srv/control -/srv/site -/var/lib/site -/var/log"
 
 
 def test_homes_and_temporary_files_are_hidden_unless_the_application_is_there() -> None:

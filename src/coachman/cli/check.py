@@ -8,6 +8,7 @@ import click
 
 from coachman.cli.check_arguments import DEFAULT_TIMEOUT, CheckArguments
 from coachman.cli.checking import run_check
+from coachman.cli.seconds import Seconds
 
 
 @click.command()
@@ -16,7 +17,7 @@ from coachman.cli.checking import run_check
 @click.option("--json", is_flag=True, help="Print the report as one JSON object.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(more_than_least=True),
     metavar="SECONDS",
     default=DEFAULT_TIMEOUT,
     show_default=True,

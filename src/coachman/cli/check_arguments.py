@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from coachman.protocol.value import Value
 
 DEFAULT_TIMEOUT = 90.0
+LONGEST_TIMEOUT = 86_400.0
+"""As `Seconds` has it, which takes that library."""
 
 
 class CheckArguments(Value):
@@ -43,6 +45,6 @@ def parse_plainly(arguments: Sequence[str]) -> CheckArguments | None:
         timeout = float(options.get("--timeout", DEFAULT_TIMEOUT))
     except ValueError:
         return None
-    if not 0 < timeout < float("inf") or html == "":
+    if not 0 < timeout <= LONGEST_TIMEOUT or html == "":
         return None
     return CheckArguments("." if application is None else application, html, json, timeout)

@@ -7,7 +7,7 @@ import sys
 
 from coachman.cli.check_arguments import CheckArguments
 from coachman.errors import ConfigurationError
-from coachman.location import Location, find_location
+from coachman.location import Location, find_location, working_directory
 from coachman.policy.environment import application_environment
 from coachman.supervisor.trial.trial import Trial, try_start
 from coachman.version import VERSION
@@ -19,7 +19,7 @@ def run_check(arguments: CheckArguments) -> int:
 
     Raises `ConfigurationError` where there is nothing to start, or the page cannot be written.
     """
-    location = find_location(arguments.application, os.getcwd())
+    location = find_location(arguments.application, working_directory())
     trial = try_start(
         _request(location, arguments.timeout),
         application=str(location),

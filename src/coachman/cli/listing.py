@@ -14,6 +14,7 @@ from coachman.cli.amounts import span
 from coachman.cli.supervisors import NoAnswer, Refused, Target, running_supervisors
 from coachman.cli.target import with_folder
 from coachman.protocol.status import SupervisorStatus
+from coachman.protocol.text import safe
 
 
 @click.command("list")
@@ -67,4 +68,4 @@ def _line(row: dict[str, Any]) -> str:
         words.append(f"{name} ({application['ready']} of {application['processes']}, {addresses})")
     if "problem" in row:
         words.append(row["problem"])
-    return "  ".join(words)
+    return safe("  ".join(words))

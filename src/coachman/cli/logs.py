@@ -31,8 +31,7 @@ def logs(follow: bool, lines: int | None, reopen: bool, **target: Any) -> None:
             supervisor.ask(REOPEN, result=type(None))
             return
         first = supervisor.ask(FOLLOW if follow else LOGS, meant.app, result=LogLines)
-        kept = first.text.splitlines(keepends=True)
-        _write("".join(kept if lines is None else kept[len(kept) - min(lines, len(kept)) :]))
+        _write(first.text if lines is None else _last_lines(first.text, lines))
         try:
             while follow:
                 more = supervisor.next(LogLines, timeout=None)
@@ -41,6 +40,14 @@ def logs(follow: bool, lines: int | None, reopen: bool, **target: Any) -> None:
                 _write(more.text)
         except NoAnswer:
             pass  # it has ended
+
+
+def _last_lines(text: str, count: int) -> str:
+    # Not by splitlines(), to which a carriage return or a form feed inside of a line is the end of one.
+    begin = len(text)
+    while begin and count:
+        begin, count = text.rfind("\n", 0, begin - 1) + 1, count - 1
+    return text[begin:]
 
 
 def _write(text: str) -> None:

@@ -10,6 +10,7 @@ import click
 from coachman.cli.supervisors import chosen_supervisor
 from coachman.cli.target import target_from, with_target
 from coachman.protocol.control_socket import RESTART, RESTARTED, RestartsResult
+from coachman.protocol.text import safe
 
 
 @click.command()
@@ -36,6 +37,6 @@ def restart(wait: bool, **target: Any) -> None:
         took = "" if restart.took is None else f" after {restart.took:.2f} s"
         reason = f": {restart.reason}" if restart.reason else ""
         instead = f" (in place of {restart.instead_of}, which it superseded)" if restart.instead_of else ""
-        print(f"{name}: generation {restart.generation}{instead}, {restart.outcome}{took}{reason}")
+        print(safe(f"{name}: generation {restart.generation}{instead}, {restart.outcome}{took}{reason}"))
     if wait and not result.all_done:
         sys.exit(1)

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
+from coachman.cli.seconds import Seconds
 from coachman.config.model import LogLevel
 from coachman.errors import CoachmanError
 from coachman.supervisor.process.patience import Patience
 from coachman.supervisor.process.spawn_request import SpawnConfig
 
 STDOUT = 1
-SECONDS = click.FloatRange(min=0, max=86_400)
 
 
 @click.command()
@@ -29,7 +29,7 @@ SECONDS = click.FloatRange(min=0, max=86_400)
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True, max=86_400),
+    type=Seconds(more_than_least=True),
     default=90.0,
     show_default=True,
     metavar="S",
@@ -37,7 +37,7 @@ SECONDS = click.FloatRange(min=0, max=86_400)
 )
 @click.option(
     "--quit-wait",
-    type=SECONDS,
+    type=Seconds(),
     default=Patience().after_stdin,
     show_default=True,
     metavar="S",
@@ -45,7 +45,7 @@ SECONDS = click.FloatRange(min=0, max=86_400)
 )
 @click.option(
     "--term-wait",
-    type=SECONDS,
+    type=Seconds(),
     default=Patience().after_sigterm,
     show_default=True,
     metavar="S",

@@ -9,12 +9,14 @@ from typing import Any
 import click
 import msgspec
 
+from coachman.cli.seconds import Seconds
 from coachman.cli.status_view import Snapshot, is_well
 from coachman.cli.supervisors import Supervisor, chosen_supervisor
 from coachman.cli.target import target_from, with_target
 from coachman.config.nearest import nearest
 from coachman.errors import CoachmanError
 from coachman.protocol.status import SupervisorStatus
+from coachman.protocol.text import sendable
 
 
 @click.command()
@@ -22,7 +24,7 @@ from coachman.protocol.status import SupervisorStatus
 @click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C or the supervisor's end.")
 @click.option(
     "--interval",
-    type=click.FloatRange(0.1, 3600),
+    type=Seconds(0.1),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -61,7 +63,7 @@ def _snapshot(supervisor: Supervisor, application: str) -> Snapshot:
 
 
 def _of_application(status: SupervisorStatus, name: str) -> SupervisorStatus:
-    chosen = tuple(one for one in status.applications if name in ("", one.name))
+    chosen = tuple(one for one in status.applications if sendable(name) in ("", one.name))
     if not chosen:
         names = [one.name for one in status.applications]
         known = ", ".join(names)

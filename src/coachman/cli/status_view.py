@@ -8,6 +8,7 @@ from typing import Final
 
 from coachman.cli.amounts import memory, rate, span
 from coachman.protocol.status import ApplicationStatus, RestartStatus, SupervisorStatus, WorkerStatus
+from coachman.protocol.text import safe
 
 COLUMNS: Final = (
     *(
@@ -80,9 +81,9 @@ def views(snapshot: Snapshot, before: Snapshot | None, now: float) -> Iterator[A
     elapsed = 0.0 if before is None else snapshot.at - before.at
     for application in snapshot.status.applications:
         yield ApplicationView(
-            title=application.name,
-            facts=tuple(_facts(application, now)),
-            problem=application.problem,
+            title=safe(application.name),
+            facts=tuple(map(safe, _facts(application, now))),
+            problem=safe(application.problem),
             rows=tuple(
                 Row(
                     _cells(worker, earlier.get(worker.pid), elapsed),
@@ -144,5 +145,5 @@ def _cells(worker: WorkerStatus, before: WorkerStatus | None, elapsed: float) ->
         str(worker.connections),
         memory(worker.memory),
         f"{100 * cpu / seconds:.0f} %" if known and cpu is not None else "",
-        f"{oldest}{worker.request_line}",
+        f"{oldest}{safe(worker.request_line)}",
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from coachman.cli.seconds import Seconds
 from coachman.cli.supervisors import NoAnswer, chosen_supervisor
 from coachman.cli.target import target_from, with_target
 from coachman.errors import ConfigurationError
@@ -20,7 +21,7 @@ TIMEOUT: Final = 120.0
 @click.option("--now", is_flag=True, help="Give up the requests that are in hand.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0),
+    type=Seconds(),
     default=TIMEOUT,
     show_default=True,
     metavar="SECONDS",

@@ -14,6 +14,7 @@ import msgspec
 from coachman.errors import ChannelError, ChannelTimeout, CoachmanError, ConfigurationError, PeerGone
 from coachman.protocol.control_socket import LONGEST_ANSWER, STATUS, Answer
 from coachman.protocol.status import SupervisorStatus
+from coachman.protocol.text import sendable
 from coachman.unix.channel import MessageChannel
 from coachman.unix.control_socket import SocketName, connect_in, socket_names
 from coachman.unix.runtime_folder import open_runtime_folder, runtime_folders
@@ -196,7 +197,7 @@ def _at_path(path: Path) -> Supervisor:
 
 def _has(supervisor: Supervisor, application: str) -> bool:
     with suppress(NoAnswer, Refused):
-        return any(one.name == application for one in supervisor.status().applications)
+        return any(one.name == sendable(application) for one in supervisor.status().applications)
     return False
 
 

@@ -14,11 +14,16 @@ import click
 from coachman.cli.loading import loaded_from
 from coachman.cli.serve import serve
 from coachman.cli.unit_text import Service, service_unit, socket_unit
-from coachman.config.settings import APPLICATION_SETTINGS, SUPERVISOR_SETTINGS
+from coachman.config.loading import ALL, FILE_VARIABLE
+from coachman.config.settings import SUPERVISOR_SETTINGS
 from coachman.location import current_folder
 
 RUNTIME_FOLDER = "--runtime-folder"
-VARIABLES = ("COACHMAN_CONFIG", *(each.variable for each in (*APPLICATION_SETTINGS, *SUPERVISOR_SETTINGS)))
+VARIABLES = (
+    FILE_VARIABLE,
+    # Where the commands of this user look for supervisors says nothing about a service.
+    *(each.variable for each in (*ALL, *SUPERVISOR_SETTINGS) if each.option != RUNTIME_FOLDER),
+)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -45,8 +50,9 @@ def systemd_unit(
     """
     made_by = shlex.join(["coachman", "systemd-unit", *sys.argv[2:]])
     given = serve.make_context("coachman serve", list(arguments)).params
-    # Not with the variables of whoever prints the unit: the service will not have them.
-    config = loaded_from(given.pop("application"), given.pop("config_file"), given, {}).config
+    # With the variables that the unit takes along, and no others: the service will not have them.
+    variables = {name: os.environ[name] for name in VARIABLES if name in os.environ}
+    config = loaded_from(given.pop("application"), given.pop("config_file"), given, variables).config
     if user is None and os.geteuid() != 0:
         user = getpass.getuser()
     service = Service(
@@ -54,7 +60,7 @@ def systemd_unit(
         command=(str(_program()), "serve", *arguments),
         folder=Path(current_folder()),
         interpreter=[Path(sys.prefix), Path(os.path.realpath(sys.executable))],
-        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        variables=variables,
         user=user,
         group=group,
     )

@@ -80,6 +80,8 @@ class Service:
         files = [self.config.log_file, self.config.pid_file]
         files += [address.path for address in self.addresses if isinstance(address, UnixAddress)]
         folders += [file.parent for file in files if file is not None]
+        if self.config.runtime_folder is not None:
+            folders.append(self.config.runtime_folder)
         return _outermost(folder.absolute() for folder in folders)
 
 
@@ -167,7 +169,8 @@ def _account(service: Service) -> list[str]:
     if service.user is None:
         return [*lines, "# It runs as root: --user NAME makes a unit that does not, and has no capabilities."]
     lines.insert(0, f"User={_plain(service.user)}")
-    ports = [address.port for address in service.addresses if isinstance(address, TcpAddress)]
+    listening = [*service.addresses, service.config.metrics]
+    ports = [address.port for address in listening if isinstance(address, TcpAddress)]
     if any(0 < port < FIRST_FREE_PORT for port in ports):
         return [
             *lines,

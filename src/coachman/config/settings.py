@@ -97,7 +97,7 @@ APPLICATION_SETTINGS: Final = (
     Setting(
         "env",
         "process.variables",
-        mapping(values.text, values.optional_text, "NAME=VALUE"),
+        mapping(values.variable_name, values.optional_text, "NAME=VALUE"),
         "An environment variable for the application.",
         "NAME=VALUE",
         True,

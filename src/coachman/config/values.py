@@ -82,6 +82,14 @@ def optional_text(raw: Any, folder: Path) -> str:
     return "" if raw == "" else text(raw, folder)
 
 
+def variable_name(raw: Any, folder: Path) -> str:
+    """Read the name of an environment variable."""
+    name = text(raw, folder)
+    if "=" in name:
+        raise ConfigurationError(f"{name!r} has a '=' in it, which no name of a variable can have")
+    return name
+
+
 def choice(options: type[StrEnum]) -> Parser[StrEnum]:
     """Return what reads one of the words of `options`."""
 
@@ -139,7 +147,9 @@ def scaled(count: ProcessCount, change: str) -> ProcessCount:
     if not change.startswith(("+", "-")):
         return process_count(change, Path())
     by = whole_number(1, 1000)(change[1:], Path()) * (1 if change[0] == "+" else -1)
-    return process_count(f"{count.least + by}-{count.most + by}" if count.least + by > 0 else "0", Path())
+    if count.least + by < 1:
+        raise ConfigurationError(f"{change} would leave none of {count}")
+    return process_count(f"{count.least + by}-{count.most + by}", Path())
 
 
 def usual_process_count() -> ProcessCount:
@@ -199,8 +209,8 @@ def url_prefix(raw: Any, folder: Path) -> str:
 def folder_name(raw: Any, folder: Path) -> str:
     """Read the path of a folder that exists."""
     found = path(raw, folder)
-    if not found.is_dir():
-        raise ConfigurationError(f"there is no folder {str(found)!r}")
+    if not os.path.isdir(found):  # False as well where it may not be looked at, which Path.is_dir raises
+        raise ConfigurationError(f"there is no folder {str(found)!r} that this user can see")
     return str(found)
 
 
@@ -225,7 +235,11 @@ def mapping(parse_key: Parser[str], parse_value: Parser[str], form: str) -> Pars
             pairs = list(raw.items())
         else:
             pairs = []
-            for item in [raw] if isinstance(raw, str) else raw:
+            if isinstance(raw, str):
+                raw = [raw]
+            if not isinstance(raw, Sequence):
+                raise ConfigurationError(f"{raw!r} is neither a table nor of the form {form}")
+            for item in raw:
                 key, separator, value = str(item).partition("=")
                 if not key or not separator:
                     raise ConfigurationError(f"{item!r} is not of the form {form}")

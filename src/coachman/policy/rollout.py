@@ -43,7 +43,7 @@ class PoolView:
     resting: tuple[int, ...] = ()
     """Slots that are to stay empty for a while, because their workers keep failing."""
     starts_at_once: int = 4
-    """Workers that may be starting at the same time."""
+    """Workers that may be starting at the same time, the first of `coming` apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def next_steps(pool: PoolView) -> list[Step]:
 
 def _starts(pool: PoolView, expired: WorkerView | None) -> list[Step]:
     spawning = sum(worker.state is State.SPAWNING for worker in pool.workers)
-    room = min(pool.wanted + pool.surge - len(pool.workers), pool.starts_at_once - spawning)
+    room = pool.wanted + pool.surge - len(pool.workers)
     free = _free_slots(pool)
     steps: list[Step] = []
     # The first of a generation goes alone: what is broken is reported once, and what an application does on
@@ -107,7 +107,9 @@ def _starts(pool: PoolView, expired: WorkerView | None) -> list[Step]:
             and worker is not expired
         ]
         missing = pool.wanted - len(fresh) - len(pool.resting)
-        steps += [Start(slot, pool.serving) for slot in islice(free, max(0, min(missing, room)))]
+        # Not of the one that comes: whoever restarts may do so because these starts hang.
+        at_once = pool.starts_at_once - spawning - len(steps)
+        steps += [Start(slot, pool.serving) for slot in islice(free, max(0, min(missing, room, at_once)))]
     return steps
 
 

@@ -23,11 +23,12 @@ The supervisor speaks first only to refuse: an `Answer` with an `error`, then th
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from coachman.protocol.status import RestartStatus
+from coachman.protocol.text import sendable
 
 STATUS: Final = "status"
 RESTART: Final = "restart"
@@ -101,12 +102,28 @@ class Answer(msgspec.Struct, frozen=True):
 
 def answer(result: object = None) -> bytes:
     """Return the message with this result."""
-    return msgspec.json.encode(Answer(result=msgspec.Raw(msgspec.json.encode(result))))
+    try:
+        encoded = msgspec.json.encode(result)
+    except UnicodeEncodeError:  # a name, of a folder say, that is no UTF-8
+        encoded = msgspec.json.encode(_sendable(msgspec.to_builtins(result)))
+    return msgspec.json.encode(Answer(result=msgspec.Raw(encoded)))
 
 
 def refusal(error: str) -> bytes:
     """Return the message that says why there is no result."""
-    return msgspec.json.encode(Answer(error=error))
+    return msgspec.json.encode(Answer(error=sendable(error)))
+
+
+def _sendable(value: Any) -> Any:
+    match value:
+        case str():
+            return sendable(value)
+        case list() | tuple():
+            return [_sendable(item) for item in value]
+        case dict():
+            return {_sendable(key): _sendable(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def complaint_about(message: list[str]) -> str:

@@ -58,11 +58,21 @@ class Operations:
         """Change how many workers there are to be; return how many, by application.
 
         `change` is "4" or "2-8", or "+1" or "-1". Raises `ConfigurationError` where it is neither, or would
-        leave none.
+        leave none; then nothing is changed, of any application.
         """
         chosen = self.chosen(name)
         self._refuse_while_stopping("scale")
+        for application in chosen:
+            application.scaled(change)
         return {application.name: str(application.scale(change)) for application in chosen}
+
+    def scale_each(self, change: str, cause: str) -> None:
+        """Do as `scale` does with each application for which that is possible; note where it is not."""
+        for application in self.applications:
+            try:
+                self.scale(application.name, change)
+            except ConfigurationError as error:
+                self._log.note(f"{cause}: {error}")
 
     async def dump(self, name: str, pid: int | None) -> dict[int, str]:
         """Return the stacks of all threads of one worker, or of every worker, by pid."""

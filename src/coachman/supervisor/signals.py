@@ -32,8 +32,8 @@ ACTIONS: Final[Mapping[signal.Signals, Act]] = {
     signal.SIGHUP: _restart,
     signal.SIGUSR1: lambda operations, _cause: operations.reopen_log(),
     signal.SIGUSR2: _nothing_else,
-    signal.SIGTTIN: lambda operations, _cause: operations.scale("", "+1"),
-    signal.SIGTTOU: lambda operations, _cause: operations.scale("", "-1"),
+    signal.SIGTTIN: lambda operations, cause: operations.scale_each("+1", cause),
+    signal.SIGTTOU: lambda operations, cause: operations.scale_each("-1", cause),
 }
 """By signal. SIGWINCH, by which nginx and gunicorn drain their workers, is sent by every terminal that
 changes its size: it is left to its default, which is nothing. SIGCHLD belongs to `Strays`."""

@@ -182,7 +182,7 @@ def translate(path: Path, source: str) -> Translation:
     try:
         tree = ast.parse(source, str(path))
     except SyntaxError as error:
-        raise ConfigurationError(f"{path}:{error.lineno}: {error.msg}") from None
+        raise ConfigurationError(f"{path}:{error.lineno or 1}: {error.msg}") from None
     result = Translation()
     for statement in tree.body:
         match statement:
@@ -201,7 +201,7 @@ def translate(path: Path, source: str) -> Translation:
                 continue
         try:
             literal = ast.literal_eval(value)
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             if name in RULES or not name.startswith("_"):
                 result.missing.append((name, f"{NOT_LITERAL}: {ast.unparse(value)}"))
             continue

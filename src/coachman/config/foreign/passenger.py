@@ -86,8 +86,12 @@ def translate(path: Path, source: str) -> Translation:
     if not isinstance(options, dict):
         raise ConfigurationError(f"{path} is not a JSON object")
     result = Translation()
-    result.settings.update(_address(options))
-    result.settings.update(_processes(options))
+    from_several: Mapping[str, Rule] = {
+        "port": lambda _value: _address(options),
+        "max_pool_size": lambda _value: _processes(options),
+    }
+    for name in from_several:
+        result.apply(from_several, name, options.get(name))
     for name, value in options.items():
         if name not in TOGETHER:
             result.apply(RULES, name, value)

@@ -41,6 +41,8 @@ class Translation:
             self.missing.append((name, f"the value {value!r} is not understood: {error}"))
             return
         for key, item in pairs.items():
+            if item is None:  # as good as not set, and TOML has no word for it
+                continue
             before = self.settings.get(key)
             if isinstance(before, list) and isinstance(item, list):
                 item = before + item

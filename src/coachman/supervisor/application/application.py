@@ -88,6 +88,8 @@ class Application:
             for address in addresses_to_bind(config, passed):
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
+            if not self.listeners:
+                raise ConfigurationError(f"{self.name} has no address to listen at: give it one with bind")
             slots = _slots(config.scaling.processes, config.restart.surge) + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
@@ -173,10 +175,17 @@ class Application:
         `change` is "4" or "2-8", or "+1" or "-1", which moves both ends of the range. Raises
         `ConfigurationError` where it is neither, or would leave none, or more than there is room for.
         """
-        processes = scaled(self.processes, change)
+        self.processes = self.scaled(change)
+        self._demand_watch.use(self.config, self.processes)
+        return self.processes
+
+    def scaled(self, change: str) -> ProcessCount:
+        """Return what `scale` would, and raise what it would, without changing anything."""
+        try:
+            processes = scaled(self.processes, change)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the workers of {self.name}: {error}") from None
         self._require_room(processes, self.config.restart.surge)
-        self.processes = processes
-        self._demand_watch.use(self.config, processes)
         return processes
 
     async def dump(self, pid: int | None = None) -> dict[int, str]:
@@ -203,7 +212,7 @@ class Application:
         await self._background.wait()
 
     def kill(self) -> None:
-        """Kill every worker; `stop`, under way or still to come, then ends at once."""
+        """Kill every worker and start none any more; `stop`, under way or to come, then ends at once."""
         self.pool.kill()
 
     def pids(self) -> set[int] | None:

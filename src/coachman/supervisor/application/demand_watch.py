@@ -80,8 +80,7 @@ class DemandWatch:
         return self.bounds.least < self.bounds.most or self._config.scaling.max_queue > 0
 
     def _look(self) -> None:
-        self._timer = None
-        self._disarm()
+        self.stop()  # one look leads to one other, whoever asked for it
         queues = [accept_queue_length(listener.sock) for listener in self._listeners]
         self._refusals.refuse(surplus(queues, self._config.scaling.max_queue))
         queue = sum(length or 0 for length in queues)
@@ -132,7 +131,13 @@ class DemandWatch:
     def _arm(self) -> None:
         """Look again when a connection arrives, or a worker has it already."""
         for listener in self._listeners:
-            self._armed.append(fd := os.dup(listener.sock.fileno()))
+            try:
+                fd = os.dup(listener.sock.fileno())
+            except OSError:  # no descriptor to be told by
+                self._disarm()
+                self._look_later(CALM_PERIOD)
+                return
+            self._armed.append(fd)
             asyncio.get_running_loop().add_reader(fd, self._look)
         self.heed_workers()
 

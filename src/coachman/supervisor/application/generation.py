@@ -38,7 +38,9 @@ class Generation:
         """Done once the start of its first worker is decided, one way or the other."""
         self.restart = RestartStatus(generation=number, cause=cause, asked_at=time.time())
         self.finished: asyncio.Future[RestartStatus] = loop.create_future()
-        """Done with the outcome of the restart."""
+        """Done with the outcome of the restart, or of its first attempt."""
+        self.is_over = False
+        """Whether nothing more will come of the restart."""
         self._began = time.monotonic()
 
     @property
@@ -54,8 +56,16 @@ class Generation:
 
     def finish(self, outcome: str, reason: str = "") -> None:
         """Say what came of the restart; the first word counts."""
-        if self.finished.done():
-            return
+        if not self.is_over:
+            self.is_over = True
+            self._report(outcome, reason)
+
+    def fail_for_now(self, reason: str) -> None:
+        """Say that an attempt has failed which others will follow: nobody is to wait for those."""
+        if not self.is_over:
+            self._report("failed", reason)
+
+    def _report(self, outcome: str, reason: str) -> None:
         self.restart = RestartStatus(
             generation=self.number,
             cause=self.restart.cause,
@@ -64,4 +74,5 @@ class Generation:
             reason=reason,
             took=self.elapsed,
         )
-        self.finished.set_result(self.restart)
+        if not self.finished.done():
+            self.finished.set_result(self.restart)

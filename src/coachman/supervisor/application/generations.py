@@ -120,6 +120,7 @@ class Generations:
         """Note that the first worker of `coming` could not be started."""
         if self.serving is None and self.keep_trying:
             generation.failure = failure
+            generation.fail_for_now(failure.headline)
             generation.failures += 1
             generation.waits = True
             delay = restart_delay(generation.failures + 1)
@@ -139,7 +140,7 @@ class Generations:
     def settle(self, members: Sequence[Member], wanted: int) -> None:
         """Finish a restart of which nothing is left to do, and end generations without workers."""
         serving = self.serving
-        if serving is not None and not serving.finished.done():
+        if serving is not None and not serving.is_over:
             fresh = sum(member.generation is serving and member.state is State.READY for member in members)
             old = any(member.generation is not serving and member.accepts for member in members)
             if fresh >= wanted and not old:

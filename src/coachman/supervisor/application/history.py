@@ -17,7 +17,7 @@ class History:
         self.shed = 0
         """Connections that the supervisor turned away."""
         self.last_failure: StartFailure | None = None
-        """Why the last start failed; None where the last one did not."""
+        """Why the last start failed, of code that serves or is the first; None where it did not."""
         self._counters = Counters()
         self._replacements: Counter[str] = Counter()
         self._spawns = 0
@@ -34,10 +34,11 @@ class History:
         self._spawn_seconds += seconds
         self.last_failure = None
 
-    def note_failed_start(self, failure: StartFailure) -> None:
-        """Count a start that has failed."""
+    def note_failed_start(self, failure: StartFailure | None) -> None:
+        """Count a start that has failed; `failure` is why, None: that is of no matter to those that serve."""
         self._failed_spawns += 1
-        self.last_failure = failure
+        if failure is not None:
+            self.last_failure = failure
 
     def note_replacement(self, reason: str) -> None:
         """Count a worker that was, or is to be, replaced."""

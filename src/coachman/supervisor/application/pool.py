@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 
@@ -21,7 +22,7 @@ from coachman.supervisor.application.history import History
 from coachman.supervisor.application.member import Member
 from coachman.supervisor.application.rests import Rests
 from coachman.supervisor.durations import duration, soon
-from coachman.supervisor.failures.failure import StartFailed, StartFailure
+from coachman.supervisor.failures.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.workplace import Workplace
 from coachman.unix.processes import Ending
@@ -95,9 +96,13 @@ class Pool:
         await self._background.wait()
 
     def kill(self) -> None:
-        """Kill every worker; `stop`, under way or still to come, then ends at once."""
+        """Kill every worker and start none any more; `stop`, under way or to come, then ends at once."""
+        self._stopping = True
+        self._rests.forget()
         for member in self.members:
-            if member.process is not None:
+            if member.state is State.SPAWNING:
+                self._call_off(member.slot)
+            elif member.process is not None:
                 member.process.kill()
 
     def pids(self) -> set[int] | None:
@@ -188,12 +193,18 @@ class Pool:
                 on_draining=partial(self._note_draining, member),
                 on_timed_out=partial(self._note_timed_out, member),
             )
-            assert member.process is not None
-            self._note_ready(member)
-            self._note_draining(member)
-            self._note_end(member, await member.process.ended())
         except StartFailed as error:
             self._note_failed_start(member, error.failure)
+            return
+        except Exception as error:
+            # A mistake of ours: to be seen in the log, and not to be repeated without a pause.
+            self._log.note("".join(traceback.format_exception(error)).rstrip())
+            self._note_failed_start(member, StartFailure(FailureKind.NOT_EXECUTED, None, repr(error)))
+            return
+        assert member.process is not None
+        self._note_ready(member)
+        self._note_draining(member)
+        self._note_end(member, await member.process.ended())
 
     def _forget(self, member: Member, _life: asyncio.Task[None]) -> None:
         self.history.add(self._scoreboard.view(member.slot).counters)
@@ -227,7 +238,9 @@ class Pool:
         self.reconcile()
 
     def _note_failed_start(self, member: Member, failure: StartFailure) -> None:
-        self.history.note_failed_start(failure)
+        # What is wrong with code that is only tried says nothing about the workers that serve.
+        tried = member.generation is self.generations.coming and self.generations.serving is not None
+        self.history.note_failed_start(None if tried else failure)
         if self._stopping or member.unwanted:
             return
         if member.generation is self.generations.coming:

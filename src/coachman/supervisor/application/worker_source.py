@@ -59,12 +59,14 @@ class WorkerSource:
 
     async def worker(self, slot: int) -> ControlledSpawn:
         """Return a process for `slot`; raise `StartFailed` where there is none."""
-        if not self._direct:
-            async with self._lock:
-                preloader = self._preloader or await self._start_preloader()
-                if preloader is not None:
-                    self._rest_later()
+        async with self._lock:
+            # Whoever had to wait looks only now whether there is to be a preloader.
+            preloader = None if self._direct else self._preloader or await self._start_preloader()
+            if preloader is not None:
+                try:
                     return await preloader.fork(slot, self._generation)
+                finally:
+                    self._rest_later()
         return self._execute()
 
     def tell_interface(self, process: ControlledProcess) -> None:

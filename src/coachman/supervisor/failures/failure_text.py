@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from html import unescape
 from typing import Final
 
+from coachman.protocol.text import safe
 from coachman.supervisor.failures.advice import advice
 from coachman.supervisor.failures.failure import StartFailure
 from coachman.supervisor.failures.wording import attributed, indented, journey_lines
@@ -16,7 +17,6 @@ WIDTH: Final = 100
 QUOTED_LINES: Final = 20
 """How many of the last printed lines are quoted where not all of them are asked for."""
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def summary(failure: StartFailure, *, quote_printed: bool, colour: bool = False) -> str:
@@ -49,11 +49,6 @@ def without_markup(text: str) -> str:
     text = re.sub(r"(?i)<(br|/p|/div|/h\d|/li|/tr|/pre)\b[^>]*>", "\n", text)
     text = unescape(re.sub(r"<[^>]*>", "", text))
     return re.sub(r"\n{3,}", "\n\n", text).strip()
-
-
-def safe(text: str) -> str:
-    """Return text that cannot command the terminal: control characters are written as escapes."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def _headline(failure: StartFailure, *, colour: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ from coachman.supervisor.log.recent import Recent
 
 CLOSING_SECONDS = 3.0
 """How long a reader of the log may take for what is left of it when the supervisor ends."""
+
+PIECE = 32 * 1024
+"""Bytes of a block that `Recent` keeps or gives up together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,10 @@ class Log:
 
     def write(self, source: Source, stream: str, block: bytes) -> None:
         """Write whole lines that `source` printed to `stream`, each with its newline."""
-        lines = _Lines(source.attributions[stream], block, time.time_ns())
-        self._queue(lines, block)
-        self.recent.add(source.application, lines, block)
+        attribution, now = source.attributions[stream], time.time_ns()
+        self._queue(_Lines(attribution, block, now), block)
+        for piece in _pieces(block):
+            self.recent.add(source.application, _Lines(attribution, piece, now), piece)
 
     def note(self, text: str) -> None:
         """Write what the supervisor itself has to say: to standard error where the format has no notes."""
@@ -207,6 +211,19 @@ class Log:
         """Say `text` on standard error, which may have a slow reader as well."""
         data = encode_note(f"coachman: {text}\n")
         self._errors.put(data, len(data))
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """Divide a block into such as are kept: as a whole, a large one would be more than all that is."""
+    begin = 0
+    while len(block) - begin > PIECE:
+        end = block.rfind(b"\n", begin, begin + PIECE) + 1
+        if not end:  # a line that is longer
+            end = block.find(b"\n", begin + PIECE) + 1 or len(block)
+        yield block[begin:end]
+        begin = end
+    if begin < len(block):
+        yield block[begin:]
 
 
 def _write_errors(items: list[bytes]) -> None:

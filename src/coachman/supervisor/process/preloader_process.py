@@ -66,12 +66,14 @@ class PreloaderProcess(ControlledProcess):
     async def _ask(self, slot: int, generation: int, fds: Sequence[int]) -> ChildProcess:
         """Send the request with its descriptors, return the child that comes of it."""
         reply = self._reply = asyncio.get_running_loop().create_future()
+        called_off = True
         try:
             async with asyncio.timeout(self._config.start_timeout):
                 await self._control.write(control.SPAWN, slot, generation)
                 for fd in fds:
                     await self._control.send_io(fd, negotiate=False)
                 await first_of(reply, self._conversation)
+            called_off = False
         except ChannelError as error:
             raise self._fork_failed(str(error)) from error
         except TimeoutError:
@@ -79,6 +81,8 @@ class PreloaderProcess(ControlledProcess):
             raise self._fork_failed("it did not answer in time") from None
         finally:
             self._reply = None
+            if called_off and reply.done():  # in the moment in which the answer came
+                self._answer(reply.result())
         if not reply.done():
             raise self._fork_failed("it has ended")
         forked: ChildProcess | str = reply.result()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from coachman.config.model import LogLevel
 from coachman.errors import ConfigurationError
+from coachman.location import working_directory
 from coachman.protocol.stdio import encode_field
 from coachman.supervisor.process.patience import Patience
 
@@ -23,7 +24,7 @@ class SpawnConfig:
     options: Mapping[str, str] = field(default_factory=dict)
     """Fields of the request that were given; they win over ours."""
     log_level: LogLevel = LogLevel.INFO
-    folder: Path = field(default_factory=Path.cwd)
+    folder: Path = field(default_factory=lambda: Path(working_directory()))
     start_timeout: float = 90.0
     patience: Patience = field(default_factory=Patience)
 

@@ -27,27 +27,32 @@ class StackDump:
         self._send_signal = send_signal
         self._exited = exited
         self._answer: asyncio.Future[bytes] | None = None
+        self._asking: asyncio.Task[str] | None = None
+        """The question that is under way, whoever of those that asked still waits for it."""
 
     async def text(self) -> str:
         """Return the stacks; "" where the worker does not even take a signal: it is stopped, or has ended.
 
-        Raises OSError where this process has no descriptor left.
+        Who asks while a question is under way gets the answer to that. Raises OSError where this process has
+        no descriptor left.
         """
-        file = os.dup(self._fd)  # the caller may close its own when the worker ends
-        if self._answer is None:
+        if self._asking is None:
+            file = os.dup(self._fd)  # the caller may close its own when the worker ends
             self._empty()
             self._answer = asyncio.get_running_loop().create_future()
             self._send_signal()
-        answer = self._answer  # that of an earlier question will do, while it is not here
+            self._asking = asyncio.create_task(self._hear(self._answer, file))
+        return await asyncio.shield(self._asking)
+
+    async def _hear(self, answer: asyncio.Future[bytes], file: int) -> str:
+        """Return the answer, or what is in `file` by the time that it should be here; close that."""
         try:
             await first_of(answer, self._exited, timeout=ANSWER_SECONDS)
-            if self._answer is answer:
-                self._answer = None
-            if not answer.done():
-                answer.set_result(os.pread(file, STACKS_LIMIT, 0))
+            text = answer.result() if answer.done() else os.pread(file, STACKS_LIMIT, 0)
         finally:
+            self._answer = self._asking = None
             os.close(file)
-        return answer.result().decode("utf-8", "replace")
+        return text.decode("utf-8", "replace")
 
     def answered(self, text: bytes) -> None:
         """Take in the worker's answer, unless it comes too late."""

@@ -1,0 +1,70 @@
+"""The looks at how much there is to do: one after the other, until they are ended."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from coachman.config.model import ProcessCount
+from coachman.supervisor.application import demand_watch
+
+from ..end_to_end.applications import HELLO, write_application
+from .observed import application
+
+
+def test_a_change_of_the_bounds_during_the_start_does_not_double_the_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[socket.socket] = []
+
+    def look(listener: socket.socket) -> int:
+        looks.append(listener)
+        return 0
+
+    async def use() -> None:
+        async with application(tmp_path, processes=ProcessCount(1, 2), max_queue=1) as served:
+            monkeypatch.setattr(demand_watch, "CALM_PERIOD", 0.0)
+            monkeypatch.setattr(demand_watch, "accept_queue_length", look)
+            served.scale("2-3")
+            served.scale("1-3")  # one that is not needed keeps it looking
+            await served.start()
+            await served.stop()
+            looks.clear()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert looks == []
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_a_lack_of_descriptors_does_not_end_the_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use() -> None:
+        tried_again = asyncio.Event()
+        answers = iter([True, True])
+
+        def dup(fd: int) -> int:
+            if next(answers, False):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            tried_again.set()
+            return original(fd)
+
+        original = os.dup
+        async with application(tmp_path, processes=ProcessCount(1, 2)) as served:
+            await served.start()
+            monkeypatch.setattr(demand_watch, "CALM_PERIOD", 0.0)
+            monkeypatch.setattr(os, "dup", dup)
+            served.scale("1-3")  # it looks again
+            async with asyncio.timeout(30):
+                await tried_again.wait()
+            monkeypatch.undo()
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
