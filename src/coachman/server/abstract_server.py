@@ -189,6 +189,7 @@ class AbstractServer(ServerSide):
                 stacklevel=2,
                 source=self,
             )
+            self._words = None  # it may still leave some
             self._let_go()
 
     def _refuse_while_started(self, what: str, name: str) -> None:
