@@ -40,11 +40,11 @@ def test_the_stacks_are_in_the_failure_of_the_start(tmp_path: Path) -> None:
     write_application(tmp_path, WAIT_AT_GATE, HANG, HELLO)
     with (
         Gate(tmp_path) as gate,
-        CoachmanServe(tmp_path, *OPTIONS, "--start-timeout", "1", environment=gate.environment) as server,
+        CoachmanServe(tmp_path, *OPTIONS, "--start-timeout", "4", environment=gate.environment) as server,
     ):
         status, output = server.outcome()
     assert status == 1
-    assert "was not ready in time: 1 seconds, in the step load application" in output
+    assert "was not ready in time: 4 seconds, in the step load application" in output
     assert "At that moment it was in wait_at_gate" in output
     assert re.search(r"line \d+ in connect_to_database", output)
 
