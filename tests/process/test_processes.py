@@ -61,10 +61,10 @@ def test_a_child_that_somebody_else_reaped_has_an_unknown_ending() -> None:
     process.close()
 
 
-def test_an_ending_is_read_from_a_wait_status() -> None:
-    assert Ending.from_wait_status(7 << 8) == Ending(7)
-    assert Ending.from_wait_status(9) == Ending(None, signal.SIGKILL)
-    assert str(Ending.from_wait_status(11 | 0x80)) == "SIGSEGV (core dumped)"
+def test_an_ending_says_what_it_was() -> None:
+    assert str(Ending(7)) == "exit status 7"
+    assert str(Ending(None, signal.SIGKILL)) == "SIGKILL"
+    assert str(Ending(None, signal.SIGSEGV, core_dumped=True)) == "SIGSEGV (core dumped)"
 
 
 @pytest.mark.usefixtures("waiting")

@@ -1,13 +1,15 @@
-"""What a forked server has of its parent's descriptors: nothing, not even their numbers."""
+"""What a forked server has of its parent's descriptors and servers: nothing, not even their numbers."""
 
 from __future__ import annotations
 
 import fcntl
 import gc
+import mmap
 import os
 import resource
 import select
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,3 +177,31 @@ def test_the_numbers_of_many_descriptors_are_found_without_listing_them(
     finally:
         for number in many:
             os.close(number)
+
+
+class Sibling(Plain):
+    """Has inherited other servers. Maps memory, drops them, and looks at the memory."""
+
+    def __init__(self, others: list[Plain]) -> None:
+        self.others = others
+
+    @message_handler("map and drop")
+    def handle_map_and_drop(self) -> None:
+        pages = [mmap.mmap(-1, mmap.PAGESIZE) for _ in range(200)]
+        for page in pages:
+            page[0] = 1
+        with warnings.catch_warnings(action="ignore"):
+            self.others.clear()
+        self.send_to_client(sum(page[0] for page in pages))
+
+
+def test_dropping_a_server_of_the_parents_takes_no_memory_away() -> None:
+    inherited = [Plain() for _ in range(3)]
+    try:
+        for number in range(3):
+            inherited[number].start()  # with no name for it, which the fork's frames would keep
+        with Sibling(inherited) as sibling:
+            assert sibling.call("map and drop") == ["200"]
+    finally:
+        for server in inherited:
+            server.stop()

@@ -204,3 +204,22 @@ def test_sigterm_right_after_start_ends_the_server_quietly() -> None:
     server.start()
     os.kill(pid_of(server), signal.SIGTERM)
     assert server.stop().clean
+
+
+def test_a_stop_that_is_interrupted_forgets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Plain()
+    server.start()
+    pid = pid_of(server)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChildProcess, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            server.stop()
+        with pytest.raises(KeyboardInterrupt):
+            server._ended()
+    assert server.stop() == Ending(0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)

@@ -12,8 +12,8 @@ def test_a_signal_goes_by_number_and_by_name(which: int | str) -> None:
     assert signal_number(which) == 15
 
 
-@pytest.mark.parametrize("which", [0, 99, "SIGNONE", "_SIG"])
-def test_what_is_no_signal_is_refused(which: int | str) -> None:
+@pytest.mark.parametrize("which", [0, 99, "SIGNONE", "_SIG", "SIGKILL", signal.SIGSTOP])
+def test_what_is_no_signal_that_can_be_handled_is_refused(which: int | str) -> None:
     with pytest.raises(ValueError, match="signal"):
         signal_number(which)
 

@@ -121,16 +121,16 @@ class AbstractServer(ServerSide):
         """End the server and return how it ended; when this returns, it is reaped and all is closed.
 
         Closes the connection, upon which the server quits; `close_wait` seconds later sends SIGTERM;
-        `term_wait` seconds later SIGKILL. Raises `ServerNotStarted`.
+        `term_wait` seconds later SIGKILL. Raises `ServerNotStarted`. Interrupted by Ctrl-C, or whatever a
+        signal's handler raises, it can be called again.
         """
         if self._process is None:
             raise ServerNotStarted(f"{type(self).__name__} is not started")
-        try:
-            if self._channel is not None:
-                self._channel.close()
-            return end_process(self._process, close_wait, term_wait)
-        finally:
-            self._let_go()
+        if self._channel is not None:
+            self._channel.close()
+        ending = end_process(self._process, close_wait, term_wait)
+        self._let_go()
+        return ending
 
     def send_to_server(self, name: Element, *args: Element, timeout: float | None = None) -> None:
         """Send a message. `ServerError` if the server has ended; else what `MessageChannel.write` raises."""
@@ -189,6 +189,7 @@ class AbstractServer(ServerSide):
                 stacklevel=2,
                 source=self,
             )
+            self._words = None  # it may still leave some
             self._let_go()
 
     def _refuse_while_started(self, what: str, name: str) -> None:
@@ -201,16 +202,12 @@ class AbstractServer(ServerSide):
         """Reap the server, whose connection has ended, and return the error that says how it ended."""
         assert self._process is not None
         assert self._words is not None
-        pid, words = self._process.pid, self._words
-        said = ""
-        try:
-            if self._channel is not None:
-                self._channel.close()
-            ending = end_process(self._process, CLOSE_WAIT, TERM_WAIT)
-            said = words.read()
-        finally:
-            self._let_go()
-        return ServerError(type(self).__name__, pid, ending, said)
+        if self._channel is not None:
+            self._channel.close()
+        ending = end_process(self._process, CLOSE_WAIT, TERM_WAIT)
+        error = ServerError(type(self).__name__, self._process.pid, ending, self._words.read())
+        self._let_go()
+        return error
 
     def _let_go(self) -> None:
         """Close what belonged to a server that is no more."""

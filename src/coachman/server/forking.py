@@ -51,13 +51,12 @@ def fork_server(
             process = ChildProcess(pid)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        words.keep_to_ourselves()
     except BaseException:
-        words.close()
         if process is not None:
             ours.close()
             end_process(process, CLOSE_WAIT, TERM_WAIT)
             process.close()
+        words.close()
         raise
     finally:
         os.close(placeholder)

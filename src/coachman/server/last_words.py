@@ -9,6 +9,14 @@ from typing import Final
 
 SIZE: Final = 1024
 LENGTH: Final = 2
+SERVERS: Final = 64
+"""How many servers have their last words in one mapping."""
+
+_free: list[tuple[mmap.mmap, int]] = []
+"""Where there is room for one line: a mapping, and the place in it."""
+
+# What is free is the parent's to give, who goes on giving it.
+os.register_at_fork(after_in_child=_free.clear)
 
 
 class LastWords:
@@ -17,36 +25,50 @@ class LastWords:
     Not a message on the channel: the client may be waiting for something else there. Not a pipe: memory
     without a name costs no descriptor, and a program may have a thousand servers. Not the child's stderr:
     that belongs to its owner.
+
+    Many share a mapping, because each fork copies all of them. To have them not inherited (MADV_DONTFORK)
+    was rejected: a forked process that drops the objects it has inherited would unmap what was mapped in
+    their place since.
     """
 
     def __init__(self, file: int = -1) -> None:
         """Share memory with the next process that is forked, or what a `words_file` has; that is not kept."""
-        self._memory = mmap.mmap(file, SIZE)
-
-    def keep_to_ourselves(self) -> None:
-        """Have processes that are forked from now on not inherit it (in the parent, after its own fork).
-
-        Otherwise every fork copies the mappings of all servers that run: the thousandth would cost three
-        times the first.
-        """
-        if hasattr(mmap, "MADV_DONTFORK"):
-            self._memory.madvise(mmap.MADV_DONTFORK)
+        self._giver = None if file >= 0 else os.getpid()
+        self._memory, self._start = (mmap.mmap(file, SIZE), 0) if file >= 0 else _take()
 
     def leave(self, text: str) -> None:
         """Leave these words (in the child), cut to what there is room for."""
         line = " ".join(text.split()).encode("utf-8", "backslashreplace")[: SIZE - LENGTH]
-        self._memory[LENGTH : LENGTH + len(line)] = line
+        begin = self._start + LENGTH
+        self._memory[begin : begin + len(line)] = line
         # The length last: a child that is killed in between has left nothing, not half a line.
-        self._memory[:LENGTH] = len(line).to_bytes(LENGTH, "big")
+        self._memory[self._start : begin] = len(line).to_bytes(LENGTH, "big")
 
     def read(self) -> str:
         """Return what the child left (in the parent); empty if nothing."""
-        size = int.from_bytes(self._memory[:LENGTH], "big")
-        return self._memory[LENGTH : LENGTH + size].decode("utf-8", "replace")
+        begin = self._start + LENGTH
+        size = int.from_bytes(self._memory[self._start : begin], "big")
+        return self._memory[begin : begin + size].decode("utf-8", "replace")
 
     def close(self) -> None:
-        """Give the memory back."""
-        self._memory.close()
+        """Give the memory back, once the child has ended."""
+        if self._giver is None:
+            self._memory.close()
+        elif self._giver == os.getpid():  # or it is still in use, by the parent
+            _free.append((self._memory, self._start))
+
+
+def _take() -> tuple[mmap.mmap, int]:
+    """Return room for a line, in which none is."""
+    while True:
+        try:
+            memory, start = _free.pop()
+        except IndexError:
+            memory = mmap.mmap(-1, SERVERS * SIZE)
+            _free.extend((memory, number * SIZE) for number in range(SERVERS))
+        else:
+            memory[start : start + LENGTH] = bytes(LENGTH)
+            return memory, start
 
 
 def words_file() -> int:

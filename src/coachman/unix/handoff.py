@@ -29,10 +29,10 @@ OVERTAKING_SECONDS: Final = 0.25
 _DESCRIPTOR_SIZE: Final = array.array("i").itemsize
 _ROOM: Final = socket.CMSG_SPACE(_DESCRIPTOR_SIZE)
 
-# ETOOMANYREFS: a user may have as many descriptors on their way as RLIMIT_NOFILE says (unix(7)).
 _NOTHING: Final = b"\0"
 """A message without a descriptor, which is passed over: it only wakes."""
 
+# ETOOMANYREFS: a user may have as many descriptors on their way as RLIMIT_NOFILE says (unix(7)).
 _FULL: Final = {errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS}
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE}
 

@@ -26,13 +26,6 @@ class Ending(Value):
     core_dumped: bool = False
 
     @classmethod
-    def from_wait_status(cls, wait_status: int) -> Self:
-        """Read the status word of waitpid(2)."""
-        if os.WIFSIGNALED(wait_status):
-            return cls(None, _signal(os.WTERMSIG(wait_status)), os.WCOREDUMP(wait_status))
-        return cls(os.WEXITSTATUS(wait_status))
-
-    @classmethod
     def from_waitid(cls, result: os.waitid_result) -> Self:
         """Read the siginfo of waitid(2) with WEXITED."""
         if result.si_code == os.CLD_EXITED:

@@ -26,17 +26,24 @@ CATCHABLE: Final = tuple(sorted(ALL - UNCATCHABLE))
 
 
 def signal_number(which: int | str) -> int:
-    """Return a signal's number, given that or a name such as "SIGTERM" or "term"; `ValueError` if unknown."""
-    if isinstance(which, str):
-        name = which.upper()
-        name = name if name.startswith("SIG") else f"SIG{name}"
-        try:
-            return signal.Signals[name]
-        except KeyError:
-            raise ValueError(f"there is no signal named {which!r} on this system") from None
-    if which not in ALL:
+    """Return a signal's number, given that or a name such as "SIGTERM" or "term".
+
+    Raises `ValueError` where there is no such signal, or none that can be handled.
+    """
+    number = _number_by_name(which) if isinstance(which, str) else which
+    if number not in ALL:
         raise ValueError(f"{which!r} is not the number of a signal on this system")
-    return which
+    if number in UNCATCHABLE:
+        raise ValueError(f"the signal {which!r} cannot be handled")
+    return number
+
+
+def _number_by_name(which: str) -> int:
+    name = which.upper()
+    try:
+        return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"]
+    except KeyError:
+        raise ValueError(f"there is no signal named {which!r} on this system") from None
 
 
 def signal_name(number: int) -> str:
