@@ -10,7 +10,7 @@ import pytest
 
 from coachman.config.addresses import TcpAddress, UnixAddress
 from coachman.errors import ConfigurationError
-from coachman.unix.listeners import Listener
+from coachman.unix.listeners import LONGEST_PATH, Listener
 
 
 def adopted(sock: socket.socket) -> Listener:
@@ -64,3 +64,10 @@ def test_what_cannot_be_served_is_refused_and_left_alone(tmp_path: Path) -> None
     os.close(fd)
     with pytest.raises(ConfigurationError, match="is no socket: Bad file descriptor"):
         Listener.adopt(fd)
+
+
+def test_a_path_that_is_too_long_is_told_with_what_there_is_room_for(tmp_path: Path) -> None:
+    fits = tmp_path / ("x" * (LONGEST_PATH - len(str(tmp_path)) - 1))
+    Listener.bind(UnixAddress(fits)).close()
+    with pytest.raises(ConfigurationError, match=rf"has {LONGEST_PATH + 1} bytes.* room for {LONGEST_PATH}"):
+        Listener.bind(UnixAddress(Path(f"{fits}x")))
