@@ -196,11 +196,12 @@ class Application:
 
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
-        if self._reloading is not None:
-            await self._reloading.stop()
         self._demand_watch.stop()
-        await self._limit_watch.stop()
-        await self.pool.stop()
+        watching = [self._limit_watch.stop()]
+        if self._reloading is not None:
+            watching.append(self._reloading.stop())
+        # Together: no worker is to accept any more, however long it takes to end what only looks.
+        await asyncio.gather(*watching, self.pool.stop())
         self._refusals.refuse_left(self._handoff)
         await self._refusals.stop()
 
