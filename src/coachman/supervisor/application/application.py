@@ -134,20 +134,15 @@ class Application:
         for listener in self.listeners:
             self._log.announce(f"listening at {listener.address.url}")
 
-    async def restart(self, cause: str) -> RestartStatus:
-        """Replace the workers by those of a new generation, one by one; return what came of it.
-
-        The generation goes by what is configured by then; where that cannot be used, the restart has failed.
-        `cause` says who or what asked for it. Returns once no worker of an earlier generation takes requests
-        any more, or once it is clear that this will not be: the generation's first worker could not be
-        started ("failed", and the workers of before serve on), or another restart was asked for meanwhile
-        ("superseded": the newest code wins). Cancelling only ends the waiting.
-        """
-        generation = self.begin_restart(cause)
-        return await asyncio.shield(generation.finished)
-
     def begin_restart(self, cause: str) -> Generation:
-        """Do as `restart` does, without waiting for what comes of it."""
+        """Begin to replace the workers by those of a new generation, one by one; return that.
+
+        It goes by what is configured by now; where that cannot be used, the restart has failed. `cause` says
+        who or what asked for it. `finished` of the generation is done once no worker of an earlier one takes
+        requests any more, or once it is clear that this will not be: its first worker could not be started
+        ("failed", and the workers of before serve on), or another restart was asked for meanwhile
+        ("superseded": the newest code wins).
+        """
         config, account = self.config, self._account
         try:
             config = self._reread(config)
