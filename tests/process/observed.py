@@ -12,7 +12,7 @@ from coachman.config.addresses import TcpAddress
 from coachman.config.application_location import locate_application
 from coachman.config.building import application_config
 from coachman.config.model import ApplicationConfig, ProcessCount, SpawnMethod
-from coachman.protocol.status import ApplicationStatus
+from coachman.protocol.status import ApplicationStatus, RestartStatus
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.log.log import Log
 
@@ -23,6 +23,10 @@ class Observed(Application):
     def __init__(self, config: ApplicationConfig, log: Log) -> None:
         self._changed = asyncio.Event()
         super().__init__(config, log, on_change=self._changed.set)
+
+    async def restart(self, cause: str) -> RestartStatus:
+        """Begin a restart, and return what comes of it."""
+        return await asyncio.shield(self.begin_restart(cause).finished)
 
     async def until(self, condition: Callable[[ApplicationStatus], bool]) -> None:
         """Wait until its state is so, which is looked at whenever it may have changed."""

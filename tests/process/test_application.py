@@ -16,8 +16,10 @@ from coachman.errors import ConfigurationError
 from coachman.policy.lifecycle import State
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.application.application import Application
+from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.worker_source import WorkerSource
 from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.process.application_process import first_of
 from coachman.supervisor.process.worker_process import WorkerProcess
 from coachman.unix.processes import Ending
 
@@ -228,6 +230,25 @@ def test_what_is_killed_is_not_replaced(tmp_path: Path) -> None:
             served.kill()
             await served.until(lambda _: not served.pool.members)
             assert served.status().totals.spawns == 1
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_what_only_looks_does_not_hold_up_the_drain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (member,) = served.pool.members
+
+            async def stop_after_the_worker(_: LimitWatch) -> None:
+                assert member.process is not None
+                await first_of(member.process._exited)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(LimitWatch, "stop", stop_after_the_worker)
+                async with asyncio.timeout(30):
+                    await served.stop()
 
     write_application(tmp_path, HELLO)
     asyncio.run(use())

@@ -11,7 +11,7 @@ import pytest
 
 from coachman.config.addresses import TcpAddress, UnixAddress
 from coachman.errors import ConfigurationError
-from coachman.unix.listeners import Listener
+from coachman.unix.listeners import LONGEST_PATH, Listener
 
 
 def adopted(sock: socket.socket) -> Listener:
@@ -80,3 +80,10 @@ def test_an_address_is_taken_also_where_its_server_has_stopped_accepting(tmp_pat
         with pytest.raises(ConfigurationError, match="in use by another process"):
             Listener.bind(UnixAddress(path))
         assert path.is_socket()
+
+
+def test_a_path_that_is_too_long_is_told_with_what_there_is_room_for(tmp_path: Path) -> None:
+    fits = tmp_path / ("x" * (LONGEST_PATH - len(str(tmp_path)) - 1))
+    Listener.bind(UnixAddress(fits)).close()
+    with pytest.raises(ConfigurationError, match=rf"has {LONGEST_PATH + 1} bytes.* room for {LONGEST_PATH}"):
+        Listener.bind(UnixAddress(Path(f"{fits}x")))

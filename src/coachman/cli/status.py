@@ -13,7 +13,7 @@ from coachman.cli.seconds import Seconds
 from coachman.cli.status_view import Snapshot, is_well
 from coachman.cli.supervisors import Supervisor, chosen_supervisor
 from coachman.cli.target import target_from, with_target
-from coachman.config.nearest import nearest
+from coachman.config.nearest import no_such_application
 from coachman.errors import CoachmanError
 from coachman.protocol.status import SupervisorStatus
 from coachman.protocol.text import sendable
@@ -65,7 +65,5 @@ def _snapshot(supervisor: Supervisor, application: str) -> Snapshot:
 def _of_application(status: SupervisorStatus, name: str) -> SupervisorStatus:
     chosen = tuple(one for one in status.applications if sendable(name) in ("", one.name))
     if not chosen:
-        names = [one.name for one in status.applications]
-        known = ", ".join(names)
-        raise CoachmanError(f"there is no application {name!r}; there are {known}{nearest(name, names)}")
+        raise CoachmanError(no_such_application(name, [one.name for one in status.applications]))
     return msgspec.structs.replace(status, applications=chosen)

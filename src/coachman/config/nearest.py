@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def nearest(word: str, words: Iterable[str], prefix: str = "") -> str:
@@ -14,3 +14,8 @@ def nearest(word: str, words: Iterable[str], prefix: str = "") -> str:
 
     found = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f"; did you mean {prefix + found[0]!r}?" if found else ""
+
+
+def no_such_application(name: str, names: Sequence[str]) -> str:
+    """Return what to say to whoever names an application that is none of `names`."""
+    return f"there is no application {name!r}; there are {', '.join(names)}{nearest(name, names)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from coachman.config.nearest import nearest
+from coachman.config.nearest import no_such_application
 from coachman.errors import ConfigurationError
 from coachman.protocol.status import RestartStatus, SupervisorStatus
 from coachman.supervisor.application.application import Application
@@ -32,10 +32,7 @@ class Operations:
         """Return the application of this name, or all."""
         found = [application for application in self.applications if name in ("", application.name)]
         if not found:
-            names = [application.name for application in self.applications]
-            raise LookupError(
-                f"there is no application {name!r}; there are {', '.join(names)}{nearest(name, names)}"
-            )
+            raise LookupError(no_such_application(name, [each.name for each in self.applications]))
         return found
 
     def status(self) -> SupervisorStatus:

@@ -16,6 +16,10 @@ BACKLOG = 2048
 """Connections that may wait in the kernel; it takes the smaller of this and net.core.somaxconn."""
 
 
+LONGEST_PATH = 107
+"""Bytes; sun_path of unix(7) has one more, for the zero at the end."""
+
+
 class Listener:
     """A bound, listening, non-blocking socket, and its address as the kernel knows it.
 
@@ -157,4 +161,6 @@ def _explain(error: OSError, address: Address) -> str:
         return "this machine has no such address"
     if isinstance(address, UnixAddress) and error.errno == errno.ENOENT:
         return f"there is no folder {address.path.parent}"
+    if isinstance(address, UnixAddress) and (size := len(os.fsencode(address.path))) > LONGEST_PATH:
+        return f"its path has {size} bytes, and that of a unix socket has room for {LONGEST_PATH}"
     return error.strerror or str(error)

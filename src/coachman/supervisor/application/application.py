@@ -134,20 +134,15 @@ class Application:
         for listener in self.listeners:
             self._log.announce(f"listening at {listener.address.url}")
 
-    async def restart(self, cause: str) -> RestartStatus:
-        """Replace the workers by those of a new generation, one by one; return what came of it.
-
-        The generation goes by what is configured by then; where that cannot be used, the restart has failed.
-        `cause` says who or what asked for it. Returns once no worker of an earlier generation takes requests
-        any more, or once it is clear that this will not be: the generation's first worker could not be
-        started ("failed", and the workers of before serve on), or another restart was asked for meanwhile
-        ("superseded": the newest code wins). Cancelling only ends the waiting.
-        """
-        generation = self.begin_restart(cause)
-        return await asyncio.shield(generation.finished)
-
     def begin_restart(self, cause: str) -> Generation:
-        """Do as `restart` does, without waiting for what comes of it."""
+        """Begin to replace the workers by those of a new generation, one by one; return that.
+
+        It goes by what is configured by now; where that cannot be used, the restart has failed. `cause` says
+        who or what asked for it. `finished` of the generation is done once no worker of an earlier one takes
+        requests any more, or once it is clear that this will not be: its first worker could not be started
+        ("failed", and the workers of before serve on), or another restart was asked for meanwhile
+        ("superseded": the newest code wins).
+        """
         config, account = self.config, self._account
         try:
             config = self._reread(config)
@@ -202,11 +197,12 @@ class Application:
 
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
-        if self._triggers is not None:
-            await self._triggers.stop()
         self._demand_watch.stop()
-        await self._limit_watch.stop()
-        await self.pool.stop()
+        watching = [self._limit_watch.stop()]
+        if self._triggers is not None:
+            watching.append(self._triggers.stop())
+        # Together: no worker is to accept any more, however long it takes to end what only looks.
+        await asyncio.gather(*watching, self.pool.stop())
         self._refusals.refuse_left(self._handoff)
         await self._refusals.stop()
         await self._background.wait()
@@ -247,7 +243,7 @@ class Application:
 
     def _require_room(self, processes: ProcessCount, surge: int) -> None:
         if _slots(processes, surge) > self._scoreboard.slots:
-            room = (self._scoreboard.slots - surge) // 2
+            room = (self._scoreboard.slots - surge - 1) // 2
             raise ConfigurationError(
                 f"{self.name} has room for {room} workers, not for {processes.most}; for more, "
                 f"start the server with --processes {processes}"
@@ -285,5 +281,5 @@ def _account(config: ApplicationConfig) -> Account:
 
 
 def _slots(processes: ProcessCount, surge: int) -> int:
-    """Return how many workers there can be at once: those that drain beside those that serve."""
-    return 2 * processes.most + surge
+    """Return how many slots there have to be: also for those that drain, and the one that is nobody's, 0."""
+    return 2 * processes.most + surge + 1
