@@ -159,7 +159,7 @@ async def many() -> None:
             print(f"  {ready} are ready; their state takes {median(times) * 1000:.0f} ms")
             verdict(f"within {STATUS_GOAL * 1000:g} ms", ready == MANY and median(times) <= STATUS_GOAL)
             began = time.monotonic()
-            outcome = await application.restart("the bench")
+            outcome = await application.begin_restart("the bench").finished
             print(f"  a rolling restart: {outcome.outcome}, after {time.monotonic() - began:.0f} s")
         finally:
             await application.stop()
