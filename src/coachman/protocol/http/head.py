@@ -7,7 +7,8 @@ else has to read them again, and differently.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from coachman.protocol.http.fields import (
     CONNECTION,
@@ -26,7 +27,8 @@ from coachman.protocol.http.grammar import (
     stripped_fields,
 )
 from coachman.protocol.http.refusal import BadRequest, malformed, quoted
-from coachman.protocol.http.target import check_target, is_host
+from coachman.protocol.http.request_line import RequestLine, known_lines, read_line
+from coachman.protocol.http.target import is_host
 
 CHUNKED: Final = -1
 """The length of a body that comes in chunks."""
@@ -36,13 +38,14 @@ BEGINNING: Final = 256
 
 _FOR_THE_SERVER = frozenset({CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, EXPECT}) | FORWARDED_FIELDS
 
-_VERSION_SIZE: Final = len(" HTTP/1.1\r\n")
+_known_line = known_lines.get
 
 REMEMBERED: Final = 2048
 """Bytes of fields up to which they are remembered: an idle connection keeps them in memory."""
 
 
-class HeadBounds(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HeadBounds:
     """How much of a head is taken."""
 
     request_line: int = 8190
@@ -56,7 +59,7 @@ class HeadBounds(NamedTuple):
 class FieldBlock:
     """The fields of a head, with what they say about the message and the connection; not to be changed."""
 
-    __slots__ = ("expects_continue", "forwarded", "headers", "keep_alive", "length", "version")
+    __slots__ = ("expects_continue", "forwarded", "headers", "keep_alive", "length", "protocol", "version")
 
     def __init__(self, text: str, version: str, bounds: HeadBounds) -> None:
         """Read the field lines in `text`, the empty line behind them included. Raises `BadRequest`."""
@@ -71,6 +74,7 @@ class FieldBlock:
         """Values under their names in CGI, as `gather` returns them: Latin-1, without spaces around."""
         self.version = version
         """`"1.0"` or `"1.1"`."""
+        self.protocol = f"HTTP/{version}"
         self.length = 0
         """Bytes of the body, or `CHUNKED`."""
         self.keep_alive = version == "1.1"
@@ -105,18 +109,6 @@ class FieldBlock:
             self.expects_continue = self.length != 0
 
 
-class RequestHead(NamedTuple):
-    """The head of one request."""
-
-    method: str
-    target: str
-    line: bytes
-    """Both, as the peer sent them, with the space between."""
-    fields: FieldBlock
-    end: int
-    """Where in the data the head ends."""
-
-
 class HeadReader:
     """Reads the heads of the requests on one connection.
 
@@ -125,46 +117,40 @@ class HeadReader:
     bytes and the version of HTTP.
     """
 
-    __slots__ = ("_block", "_bounds", "_fields", "_minor")
+    __slots__ = ("_block", "_bounds", "_fields")
 
     def __init__(self, bounds: HeadBounds) -> None:
         self._bounds = bounds
         self._block = b""
         """The bytes of the fields that are remembered, with the empty line behind them."""
-        self._minor = b""
         self._fields: FieldBlock | None = None
 
-    def read(self, data: bytes, start: int) -> RequestHead | None:
-        """Read the head that begins at `start`; return None where it is not complete. Raises `BadRequest`."""
+    def read(self, data: bytes, start: int) -> tuple[RequestLine, FieldBlock, int] | None:
+        """Read the head that begins at `start`; return it, and where in the data it ends.
+
+        None is returned where it is not complete. Raises `BadRequest`.
+        """
         bounds = self._bounds
-        line = REQUEST_LINE.match(data, start)
-        if line is not None and (after := line.end()) - start <= bounds.request_line:
-            method, target, minor = line.groups()
-            fields = self._fields
-            if fields is not None and minor == self._minor and data.startswith(self._block, after):
-                end = after + len(self._block)
-            else:
-                end = data.find(b"\r\n\r\n", after - 2) + 4
-                if end == 3:
-                    return None
-                block = data[after:end]
-                fields = FieldBlock(block.decode("latin-1"), "1.0" if minor == b"0" else "1.1", bounds)
-                if len(block) <= REMEMBERED:
-                    self._block, self._minor, self._fields = block, minor, fields
-            if end - after > bounds.header_size:
-                raise _too_large(bounds)
-            # As `RequestHead(...)` does it, without a function in between.
-            line_read = data[start : after - _VERSION_SIZE]
-            head = tuple.__new__(
-                RequestHead, (method.decode("ascii"), target.decode("latin-1"), line_read, fields, end)
-            )
-            if target[0] != 0x2F or method == b"CONNECT":
-                check_target(head.method, head.target)
-            return head
-        end = data.find(b"\n", start) + 1
-        if end == 0:
+        after = data.find(b"\n", start) + 1
+        if after == 0:
             return None
-        raise _refused_line(data[start:end].decode("latin-1"), bounds)
+        if after - start > bounds.request_line:
+            raise _too_long(bounds)
+        line = _known_line(data[start:after]) or read_line(data[start:after])
+        fields = self._fields
+        if fields is not None and line.version == fields.version and data.startswith(self._block, after):
+            end = after + len(self._block)
+        else:
+            end = data.find(b"\r\n\r\n", after - 2) + 4
+            if end == 3:
+                return None
+            block = data[after:end]
+            fields = FieldBlock(block.decode("latin-1"), line.version, bounds)
+            if len(block) <= REMEMBERED:
+                self._block, self._fields = block, fields
+        if end - after > bounds.header_size:
+            raise _too_large(bounds)
+        return line, fields, end
 
 
 def check_begun(data: bytes, looked_at: int, bounds: HeadBounds) -> int:
@@ -180,8 +166,10 @@ def check_begun(data: bytes, looked_at: int, bounds: HeadBounds) -> int:
         check_begun_request_line(data[:BEGINNING].decode("latin-1"))
         return 0
     if looked_at == 0:
-        if first > bounds.request_line or not REQUEST_LINE.match(data):
-            raise _refused_line(data[:first].decode("latin-1"), bounds)
+        if first > bounds.request_line:
+            raise _too_long(bounds)
+        if not REQUEST_LINE.match(data):
+            raise refused_request_line(data[:first].decode("latin-1"))
         looked_at = first
     if len(data) - first > bounds.header_size:
         raise _too_large(bounds)
@@ -200,10 +188,6 @@ def _too_large(bounds: HeadBounds) -> BadRequest:
 
 def _too_long(bounds: HeadBounds) -> BadRequest:
     return BadRequest("414 URI Too Long", f"a request line of more than {bounds.request_line} bytes")
-
-
-def _refused_line(line: str, bounds: HeadBounds) -> BadRequest:
-    return _too_long(bounds) if len(line) > bounds.request_line else refused_request_line(line)
 
 
 def _body_length(headers: dict[str, str], version: str) -> int:

@@ -161,7 +161,7 @@ class Connection(Responder):
                 data = _body_buffer.view[: parser.missing]
                 data = data[: self.sock.recv_into(data)]
             else:
-                data = self.sock.recv(READ_SIZE if parser.body_received is None else CHUNKS_READ_SIZE)
+                data = self.sock.recv(READ_SIZE if parser.chunks is None else CHUNKS_READ_SIZE)
         except BlockingIOError:
             self._arm(EPOLLIN)
             return False

@@ -65,7 +65,7 @@ def build_environ(base: Environ, request: Request, forwarded: ForwardedReader | 
     fields = request.fields
     environ = base | fields.headers
     environ["REQUEST_METHOD"] = request.method
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if fields.version == "1.1" else "HTTP/1.0"
+    environ["SERVER_PROTOCOL"] = fields.protocol
     environ["RAW_URI"] = path = request.target
     if path[0] != "/" or "?" in path:
         path, environ["QUERY_STRING"], authority = split_target(path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 from coachman.protocol.http.chunks import ChunkReader
-from coachman.protocol.http.head import CHUNKED, FieldBlock, HeadBounds, HeadReader, RequestHead, check_begun
+from coachman.protocol.http.head import CHUNKED, FieldBlock, HeadBounds, HeadReader, check_begun
 from coachman.protocol.http.refusal import BadRequest
+from coachman.protocol.http.request_line import RequestLine
 from coachman.worker.wsgi.body import RequestBody
 from coachman.worker.wsgi.scratch_files import ScratchFiles
 
@@ -14,17 +15,19 @@ __all__ = ["BadRequest", "Request", "RequestParser"]
 
 DEFAULT_HEAD_BOUNDS = HeadBounds()
 
+_CR = 0x0D
+
 
 class Request:
     """One complete request."""
 
     __slots__ = ("body", "fields", "line", "method", "target")
 
-    def __init__(self, method: str, target: str, line: bytes, fields: FieldBlock) -> None:
-        self.method = method
-        self.target = target
+    def __init__(self, line: RequestLine, fields: FieldBlock) -> None:
+        self.method = line.method
+        self.target = line.target
         """As the peer sent it; `split_target` takes it apart."""
-        self.line = line
+        self.line = line.text
         """Method and target in bytes."""
         self.fields = fields
         self.body: RequestBody | None = None
@@ -46,7 +49,6 @@ class RequestParser:
     __slots__ = (
         "_body_limit",
         "_bounds",
-        "_chunks",
         "_files",
         "_heads",
         "_held",
@@ -54,6 +56,7 @@ class RequestParser:
         "_request",
         "_take",
         "awaits_continue",
+        "chunks",
         "complete",
         "missing",
     )
@@ -80,7 +83,8 @@ class RequestParser:
         """The request whose body is being read."""
         self.missing = 0
         """Bytes that are still to come of a body whose length is known; 0 where none is being read."""
-        self._chunks: ChunkReader | None = None
+        self.chunks: ChunkReader | None = None
+        """What takes a body apart that comes in chunks; None where none is being read."""
 
     @property
     def between_requests(self) -> bool:
@@ -122,13 +126,14 @@ class RequestParser:
     def _take_head(self, data: bytes, position: int) -> int:
         if self._held:
             return self._take_rest_of_head(data, position)
-        if data.startswith(b"\r\n", position):
+        if data[position] == _CR and data.startswith(b"\r\n", position):
             return position + 2  # an empty line before the request (RFC 9112, 2.2)
         head = self._heads.read(data, position)
         if head is None:
             return self._take_rest_of_head(data, position)
-        self._begin(head)
-        return head.end
+        line, fields, end = head
+        self._begin(line, fields)
+        return end
 
     def _take_rest_of_head(self, data: bytes, position: int) -> int:
         """Go on with a head that does not come in one piece."""
@@ -144,13 +149,13 @@ class RequestParser:
             self._held = held
             return len(data)
         self._held, self._looked_at = b"", 0
-        self._begin(head)
-        return position + head.end - before
+        line, fields, end = head
+        self._begin(line, fields)
+        return position + end - before
 
-    def _begin(self, head: RequestHead) -> None:
+    def _begin(self, line: RequestLine, fields: FieldBlock) -> None:
         """Go on behind a head."""
-        method, target, line, fields, _ = head
-        request = Request(method, target, line, fields)
+        request = Request(line, fields)
         length = fields.length
         if length == 0:
             self._end(request)
@@ -160,7 +165,7 @@ class RequestParser:
         self._request = request
         self.awaits_continue = fields.expects_continue
         if length == CHUNKED:
-            self._chunks = ChunkReader()
+            self.chunks = ChunkReader()
             self._take = RequestParser._take_chunks
         else:
             self.missing = length
@@ -177,14 +182,14 @@ class RequestParser:
         return end
 
     def _take_chunks(self, data: bytes, position: int) -> int:
-        chunks = self._chunks
+        chunks = self.chunks
         assert chunks is not None
         self.awaits_continue = False
         blocks, end = chunks.feed(data, position)
         for block in blocks:
             self._append(block)
         if chunks.done:
-            self._chunks = None
+            self.chunks = None
             self._end_body()
         return end
 
