@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from coachman.worker.wsgi.header_kinds import (
     CONTENT_LENGTH,
@@ -19,7 +20,8 @@ from coachman.worker.wsgi.header_kinds import (
 _CONTROLS: Final = bytes(range(0x20)).replace(b"\t", b"") + b"\x7f"
 
 
-class HeaderLines(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class HeaderLines:
     """What an application has said of its response."""
 
     text: bytes

@@ -75,11 +75,7 @@ class Responder(ClientSocket):
         if self._requests_left == 0:
             keep_alive, self._linger_left = False, LINGER_SIZE
         response = self._response = Response(
-            method=request.method,
-            version=request.fields.version,
-            keep_alive=keep_alive,
-            send=self._write,
-            request_id=self._request_id,
+            request.method, request.fields.version, keep_alive, self._write, self._request_id
         )
         self._started = engine.tally.begin(self, request.line)
         peer = self._peer
@@ -180,7 +176,8 @@ class Responder(ClientSocket):
                 sent = response.sent_status if response is not None else ""
                 self._engine.tally.end(self, self._started, sent or status)
                 self._started = 0
-            request.close()
+            if request.body is not None:
+                request.close()
 
     def _close_source(self, source: Iterable[bytes]) -> None:
         close = getattr(source, "close", None)

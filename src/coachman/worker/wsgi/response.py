@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from coachman.worker.date_line import date_line
 from coachman.worker.wsgi.header_kinds import ApplicationFault
@@ -16,6 +16,16 @@ Headers: TypeAlias = list[tuple[str, str]]
 
 _NO_HEADERS: Headers = []
 _STATUS = re.compile(r"[2-5][0-9]{2} .*")
+_STATUSES_LIMIT: Final = 128
+_statuses: set[str] = set()
+"""Those that are known to be of the right form; bounded, because applications may make them up."""
+
+
+def _check_status(status: str) -> None:
+    if not _STATUS.match(status):
+        raise ApplicationFault(f"status {status!r} is not of the form '200 OK', from 200 to 599")
+    if len(_statuses) < _STATUSES_LIMIT:
+        _statuses.add(status)
 
 
 def _check_bytes(data: bytes) -> None:
@@ -47,7 +57,6 @@ class Response:
 
     def __init__(
         self,
-        *,
         method: str,
         version: str,
         keep_alive: bool,
@@ -84,8 +93,8 @@ class Response:
                 exc_info = None  # or traceback and frame keep each other alive
         elif self._status:
             raise ApplicationFault("start_response() was called a second time without exc_info")
-        if not _STATUS.match(status):
-            raise ApplicationFault(f"status {status!r} is not of the form '200 OK', from 200 to 599")
+        if status not in _statuses:
+            _check_status(status)
         self._status = status
         self._headers = headers
         return self._write
@@ -182,7 +191,7 @@ class Response:
         own = header_lines(status, self._headers)
         head = own.text if own.dated else own.text + date_line()
         if self._request_id and not own.identified:
-            head += b"X-Request-Id: %b\r\n" % self._request_id.encode()
+            head += f"X-Request-Id: {self._request_id}\r\n".encode()
         if own.bodyless:
             self._bodyless = True
         if own.length is not None:
