@@ -12,7 +12,7 @@ import pytest
 
 from coachman.supervisor.log.gate import Gate
 from coachman.supervisor.process.pipes import PIPE_SIZE, READ_SIZE, LineReceiver, PipeReader
-from coachman.unix.pipes import enlarge, waiting_bytes
+from coachman.unix.pipes import DEFAULT_SIZE, enlarge, waiting_bytes
 
 Main = Callable[[], Awaitable[None]]
 
@@ -88,7 +88,7 @@ def test_a_pipe_is_enlarged(writer: Writer) -> None:
 
 def test_what_cannot_be_enlarged_stays_as_it_is() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
-    enlarge(null, PIPE_SIZE)
+    assert enlarge(null, PIPE_SIZE) == DEFAULT_SIZE
     os.close(null)
 
 
@@ -177,6 +177,22 @@ def test_a_flood_leaves_no_time_to_rest(writer: Writer) -> None:
         size = fill(writer.fd)
         while sum(map(len, writer.received)) < size:
             await writer.wait()
+        reader.close()
+
+    asyncio.run(main())
+
+
+def test_a_pipe_that_is_half_full_after_a_rest_is_watched_again(writer: Writer) -> None:
+    async def main() -> None:
+        reader = PipeReader(writer.read_end, writer.receive, Gate(), rest=0.001)
+        os.write(writer.fd, b"line\n")
+        await writer.wait()
+        half = bytes(PIPE_SIZE // 2)
+        os.write(writer.fd, half)
+        await writer.wait()
+        os.write(writer.fd, half)
+        await writer.wait()
+        assert b"".join(writer.received) == b"line\n" + half + half
         reader.close()
 
     asyncio.run(main())

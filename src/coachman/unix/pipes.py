@@ -6,16 +6,23 @@ import array
 import fcntl
 import termios
 from contextlib import suppress
+from typing import Final
+
+DEFAULT_SIZE: Final = 64 * 1024
+"""Bytes that pipes hold nearly everywhere, unless the kernel is asked."""
 
 
-def enlarge(fd: int, size: int) -> None:
-    """Let the pipe hold `size` bytes, where the kernel allows it; it stays as it is where not.
+def enlarge(fd: int, size: int) -> int:
+    """Let the pipe hold `size` bytes, where the kernel allows it; return how many it holds.
 
-    EPERM: over fs.pipe-max-size, or the user's share (fs.pipe-user-pages-soft) is used up. AttributeError:
-    not on Linux.
+    It stays as it is where not. EPERM: over fs.pipe-max-size, or the user's share (fs.pipe-user-pages-soft)
+    is used up. AttributeError: not on Linux.
     """
     with suppress(OSError, AttributeError):
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
+        return fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, size)
+    with suppress(OSError, AttributeError):
+        return fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ)
+    return DEFAULT_SIZE
 
 
 def waiting_bytes(fd: int) -> int:
