@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from coachman.protocol.access_log import Access
 from coachman.worker import access_log
@@ -38,7 +39,7 @@ def test_lines_come_in_the_order_of_their_requests_however_many_are_formatted_at
     read_end, write_end = os.pipe()
     log = AccessLog(write_end, lambda requests, _epoch: b"".join(b"%d\n" % item.size for item in requests))
     sizes = range(TOGETHER * 2 + 3)
-    assert [log.add(ACCESS._replace(size=size)) for size in sizes] == [True, *[False] * (len(sizes) - 1)]
+    assert [log.add(replace(ACCESS, size=size)) for size in sizes] == [True, *[False] * (len(sizes) - 1)]
     assert log.flush()
     assert os.read(read_end, 10_000).split() == [b"%d" % size for size in sizes]
     log.close()
@@ -50,7 +51,7 @@ def test_lines_have_the_time_when_their_requests_ended(monkeypatch: pytest.Monke
     monkeypatch.setattr("coachman.worker.access_log.time.monotonic_ns", lambda: 900)
     read_end, write_end = os.pipe()
     log = AccessLog(write_end, lambda requests, epoch: b"%d\n" % (requests[0].ended_ns + epoch))
-    log.add(ACCESS._replace(ended_ns=850))
+    log.add(replace(ACCESS, ended_ns=850))
     log.flush()
     assert os.read(read_end, 100) == b"950\n"
     log.close()

@@ -8,6 +8,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from coachman.protocol.access_log import FORMATTERS, Access
 from coachman.protocol.request_ids import RequestIds
@@ -66,7 +67,7 @@ def test_json_has_everything_by_name() -> None:
 
 
 def test_what_is_missing_is_a_dash_or_null() -> None:
-    bare = ACCESS._replace(peer="", status=0, size=0, referer="", user_agent="", request_id="")
+    bare = replace(ACCESS, peer="", status=0, size=0, referer="", user_agent="", request_id="")
     assert line("combined", bare) == (
         '- - - [14/Nov/2023:22:13:20 +0000] "GET /a?b=c HTTP/1.1" - - "-" "-" 0.001234 4711 -'
     )
@@ -75,13 +76,13 @@ def test_what_is_missing_is_a_dash_or_null() -> None:
 
 def test_the_time_goes_on() -> None:
     format_lines = FORMATTERS["common"](1)
-    later = ACCESS._replace(ended_ns=ACCESS.ended_ns + 1_000_000_000)
+    later = replace(ACCESS, ended_ns=ACCESS.ended_ns + 1_000_000_000)
     lines = format_lines([ACCESS, later, ACCESS], NOW - ACCESS.ended_ns).splitlines()
     assert [line.split()[3][-8:] for line in lines] == [b"22:13:20", b"22:13:21", b"22:13:20"]
 
 
 def test_quotes_and_other_bytes_are_escaped() -> None:
-    evil = ACCESS._replace(target='/"\\\n\x1b[2J\xe4', user_agent='" "\r\nx')
+    evil = replace(ACCESS, target='/"\\\n\x1b[2J\xe4', user_agent='" "\r\nx')
     text = line("combined", evil)
     assert '"GET /\\"\\\\\\x0a\\x1b[2J\\xe4 HTTP/1.1"' in text
     assert '"\\" \\"\\x0d\\x0ax"' in text
@@ -89,7 +90,7 @@ def test_quotes_and_other_bytes_are_escaped() -> None:
 
 @pytest.mark.parametrize("name", ["common", "combined"])
 def test_what_has_to_be_escaped_in_one_line_leaves_the_others_as_they_are(name: str) -> None:
-    evil = ACCESS._replace(target='/"')
+    evil = replace(ACCESS, target='/"')
     lines = FORMATTERS[name](4711)([ACCESS, evil, ACCESS], NOW - ACCESS.ended_ns).decode().splitlines()
     assert lines == [line(name), line(name, evil), line(name)]
     assert '"GET /\\" HTTP/1.1"' in lines[1]
@@ -97,13 +98,13 @@ def test_what_has_to_be_escaped_in_one_line_leaves_the_others_as_they_are(name: 
 
 def test_json_shows_utf8_as_text_and_other_bytes_as_such() -> None:
     agent = "Käse".encode().decode("latin-1") + "\xff\x9b\x07\x9f"
-    shown = line("json", ACCESS._replace(user_agent=agent))
+    shown = line("json", replace(ACCESS, user_agent=agent))
     assert json.loads(shown)["user_agent"] == "Käse\\xff\\x9b\x07\\x9f"
 
 
 @given(LATIN, LATIN, LATIN)
 def test_no_client_can_write_a_line_of_its_own(target: str, agent: str, method: str) -> None:
-    access = ACCESS._replace(target=target, user_agent=agent, method=method)
+    access = replace(ACCESS, target=target, user_agent=agent, method=method)
     quoted = r'"(?:[ !#-\[\]-~]|\\["\\]|\\x[0-9a-f]{2})*"'
     assert re.fullmatch(
         rf'192\.0\.2\.1 - - \[[^]]*\] {quoted} 200 2326 "[^"]*" {quoted} 0\.001234 4711 abc-1',

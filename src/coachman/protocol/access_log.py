@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Final, NamedTuple, TypeAlias
+from functools import lru_cache, partial
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,7 @@ import msgspec
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-class Access(NamedTuple):
+class Access(msgspec.Struct, frozen=True, gc=False):
     """One request that was answered. Text from clients is latin-1: a character for each byte."""
 
     peer: str
@@ -35,6 +35,11 @@ class Access(NamedTuple):
     referer: str
     user_agent: str
     request_id: str
+
+
+def no_request(peer: str, status: int, size: int, ended_ns: int) -> Access:
+    """Return what is logged of bytes out of which no request could be made, and of their answer."""
+    return Access(peer, "", "", "", status, size, 0, ended_ns, "", "", "")
 
 
 Formatter: TypeAlias = Callable[[Sequence[Access], int], bytes]
@@ -72,28 +77,23 @@ class CommonFormatter:
 
     def _lines(self, accesses: Sequence[Access], epoch_ns: int) -> bytes:
         lines = []
-        pid, named = self._pid, ""
-        for (
-            peer,
-            method,
-            target,
-            protocol,
-            status,
-            size,
-            duration,
-            ended,
-            referer,
-            agent,
-            request_id,
-        ) in accesses:
-            if (second := (ended + epoch_ns) // 1_000_000_000) != self._second:
-                self._second, self._moment = second, _in_log(second)
-            request = f"{method} {target} {protocol}" if method else "-"
+        pid, agent = self._pid, ""
+        begin, end = 0, 0
+        for access in accesses:
+            ended = access.ended_ns
+            if not begin <= ended < end:  # within the second, in monotonic nanoseconds
+                second = (ended + epoch_ns) // 1_000_000_000
+                begin = second * 1_000_000_000 - epoch_ns
+                end = begin + 1_000_000_000
+                if second != self._second:
+                    self._second, self._moment = second, _in_log(second)
+            request = f"{access.method} {access.target} {access.protocol}" if access.method else "-"
             if self._combined:
-                named = f' "{referer or "-"}" "{agent or "-"}"'
+                agent = f' "{access.referer or "-"}" "{access.user_agent or "-"}"'
             lines.append(
-                f'{peer or "-"} - - {self._moment} "{request}" {status or "-"} {size or "-"}{named} '
-                f"{duration // 1000 / 1e6:.6f} {pid} {request_id or '-'}\n"
+                f'{access.peer or "-"} - - {self._moment} "{request}" {access.status or "-"} '
+                f"{access.size or '-'}{agent} {_seconds(access.duration_ns // 1000)} {pid} "
+                f"{access.request_id or '-'}\n"
             )
         return "".join(lines).encode()
 
@@ -163,7 +163,8 @@ def escaped(text: str) -> str:
 
 
 def _escaped(access: Access) -> Access:
-    return access._replace(
+    return msgspec.structs.replace(
+        access,
         peer=escaped(access.peer),
         method=escaped(access.method),
         target=escaped(access.target),
@@ -176,6 +177,12 @@ def _escaped(access: Access) -> Access:
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
     return "\\" + character if character in '"\\' else f"\\x{ord(character):02x}"
+
+
+@lru_cache(maxsize=512)
+def _seconds(microseconds: int) -> str:
+    """Return a duration in seconds. To write a fraction takes a while; brief ones come again and again."""
+    return f"{microseconds / 1e6:.6f}"
 
 
 def _shown(text: str) -> str:

@@ -22,11 +22,11 @@ class RequestIds:
 
     def __init__(self, prefix: str) -> None:
         """`prefix` is what no other process has: enough random digits."""
-        self._prefix = prefix
-        self._numbers = count(1)
+        self.fresh: Final = map(f"{prefix}-%x".__mod__, count(1))
+        """Ids that were never used before, without an end."""
 
     def of_request(self, given: str | None) -> str:
         """Return the id that a trusted peer has `given` the request, or one that was never used before."""
         if given is not None and _SOUND.fullmatch(given) is not None:
             return given
-        return f"{self._prefix}-{next(self._numbers):x}"
+        return next(self.fresh)

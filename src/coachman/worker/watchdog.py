@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from threading import get_ident
+from time import monotonic
 from typing import Final, Protocol, TypeAlias
 
 from coachman.worker.complaints import complain
@@ -60,7 +60,7 @@ class Watchdog:
 
     def began(self, request: Watched) -> None:
         """Time `request` from now on."""
-        self._running[request] = (time.monotonic(), get_ident())
+        self._running[request] = (monotonic(), get_ident())
         if self._parked:
             self._wake.set()
 
@@ -107,14 +107,14 @@ class Watchdog:
 
     def _look(self) -> float | None:
         """Deal with what is late; return the seconds until something may be, None where nothing is timed."""
-        now = time.monotonic()
+        now = monotonic()
         oldest = None
         for request, since, thread in self.running():
             if now - since < self._timeout:
                 oldest = since if oldest is None else min(oldest, since)
             else:
                 self._take(request, since, thread)
-        return None if oldest is None else max(0.0, oldest + self._timeout - time.monotonic())
+        return None if oldest is None else max(0.0, oldest + self._timeout - monotonic())
 
     def _take(self, request: Watched, since: float, thread: int) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from coachman.protocol.access_log import Access
+from coachman.protocol.access_log import Access, no_request
 from coachman.worker.date_line import date_line
 
 
@@ -22,16 +22,4 @@ def refusal_response(status: str) -> bytes:
 
 def refused(status: str, peer: str) -> Access:
     """Return what the access log has of what was sent by `peer`, and is no request that is served."""
-    return Access(
-        peer=peer,
-        method="",
-        target="",
-        protocol="",
-        status=int(status[:3]),
-        size=len(refusal_body(status)),
-        duration_ns=0,
-        ended_ns=time.monotonic_ns(),
-        referer="",
-        user_agent="",
-        request_id="",
-    )
+    return no_request(peer, int(status[:3]), len(refusal_body(status)), time.monotonic_ns())

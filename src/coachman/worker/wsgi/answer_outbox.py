@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from typing import Final
 
 from coachman.worker.watchdog import Watchdog, Watched
 from coachman.worker.wsgi.outbox import Outbox, PendingFile
 
-_INTERIM: Final = ord("1")
-"""What the status of an interim answer begins with."""
+_send_plainly = Outbox.send
+"""Looked up once: Python 3.11 takes its time for what is asked of an imported class."""
 
 
 class AnswerOutbox(Outbox):
@@ -20,7 +19,7 @@ class AnswerOutbox(Outbox):
     answered, and all that there is to send is dropped.
     """
 
-    __slots__ = ("_head_size", "_sent", "_timed", "_watchdog", "_watched", "status")
+    __slots__ = ("_watchdog", "_watched", "body_size", "status", "timed")
 
     def __init__(
         self, sock: socket.socket, timeout: float, watched: Watched, watchdog: Watchdog | None
@@ -28,43 +27,43 @@ class AnswerOutbox(Outbox):
         super().__init__(sock, timeout)
         self._watched = watched
         self._watchdog = watchdog
-        self._timed = False
+        self.timed = False
         """The watchdog has been told that the application is at work, and not yet that it is done."""
         self.status = 0
         """That of the answer, once its head was to be sent; to be set to 0 when another one is expected."""
-        self._head_size = self._sent = 0
+        self.body_size = 0
+        """Bytes of the answer's body that were to be sent so far; to be set to 0 with `status`."""
 
     def begin_timing(self) -> None:
         """Give the application its time for an answer, or for a further part of it."""
         if self._watchdog is not None:
-            self._timed = True
+            self.timed = True
             self._watchdog.began(self._watched)
 
     def end_timing(self) -> None:
-        """End it; where it was up, the peer counts as gone."""
-        if self._timed and not self._in_time():
-            self.give_up()
-
-    @property
-    def body_size(self) -> int:
-        """Bytes of the answer's body that were to be sent so far."""
-        return self._sent - self._head_size if self.status else 0
+        """End it, where it has begun; where it was up, the peer counts as gone."""
+        watchdog = self._watchdog
+        if self.timed and watchdog is not None:
+            self.timed = False
+            if not watchdog.ended(self._watched):
+                watchdog.settle()
+                self.give_up()
 
     def send(self, data: bytes) -> None:
         """Give `data` to the kernel, keeping back what it does not take."""
         if self._begin(data):
-            Outbox.send(self, data)
+            _send_plainly(self, data)
 
     def send_both(self, head: bytes, body: bytes) -> None:
         """Give `head` and `body` to the kernel at once, keeping back what it does not take."""
         if self._begin(head):
-            self._sent += len(body)
+            self.body_size += len(body)
             super().send_both(head, body)
 
     def send_with_file(self, head: bytes, file: PendingFile) -> None:
         """Send `head` and then `file`, which is the outbox's from now on."""
         if self._begin(head):
-            self._sent += file.size
+            self.body_size += file.size
             super().send_with_file(head, file)
         else:
             file.close()
@@ -79,7 +78,7 @@ class AnswerOutbox(Outbox):
             self.pending.append(head)
         for part in parts:
             if begun:
-                self._sent += part.size if isinstance(part, PendingFile) else len(part)
+                self.body_size += part.size if isinstance(part, PendingFile) else len(part)
                 self.pending.append(part)
             elif isinstance(part, PendingFile):
                 part.close()
@@ -93,7 +92,6 @@ class AnswerOutbox(Outbox):
         if self.status or self.pending:
             return False  # it would be taken for a part of what was sent before
         self.status = status
-        self._head_size = self._sent = 0
         try:
             return self._socket.send(answer) == len(answer)
         except OSError:
@@ -101,22 +99,13 @@ class AnswerOutbox(Outbox):
 
     def _begin(self, data: bytes) -> bool:
         """Look at what is to be sent; return whether it may be."""
-        if self._timed and not self._in_time():
-            self.give_up()
+        if self.timed:
+            self.end_timing()
         if self.gone:
             return False
-        if not self.status and data[9] != _INTERIM:
+        if self.status:
+            self.body_size += len(data)
+        else:
             self.status = int(data[9:12])
-            self._head_size = data.find(b"\r\n\r\n") + 4
-            self._sent = 0
-        self._sent += len(data)
+            self.body_size = len(data) - data.find(b"\r\n\r\n") - 4
         return True
-
-    def _in_time(self) -> bool:
-        self._timed = False
-        watchdog = self._watchdog
-        assert watchdog is not None
-        if watchdog.ended(self._watched):
-            return True
-        watchdog.settle()
-        return False

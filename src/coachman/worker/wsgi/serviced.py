@@ -10,7 +10,7 @@ from contextlib import suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from coachman.protocol.access_log import Access, escaped
+from coachman.protocol.access_log import Access, escaped, no_request
 from coachman.protocol.request_ids import named
 from coachman.worker.complaints import complain
 from coachman.worker.late_answer import LATE_ANSWER, LATE_HEAD
@@ -24,15 +24,18 @@ from coachman.worker.wsgi.response import Response
 from coachman.worker.wsgi.static_answers import StaticAnswers, pending_part
 
 if TYPE_CHECKING:
-    from coachman.worker.access_log import AccessLog
     from coachman.worker.static.files import StaticAnswer
     from coachman.worker.wsgi.serving_loop import ServingLoop
+
+# Looked up once: Python 3.11 takes its time for what is asked of an imported class.
+_serve_plainly = Connection._serve
+_finish_plainly = Connection._finish
 
 
 class ServicedConnection(Connection):
     """The server's end of one connection, in an engine that has services."""
 
-    __slots__ = ("_access_log", "_logged", "_services", "_started_ns", "_static_answers")
+    __slots__ = ("_access_log", "_fresh_ids", "_logged", "_services", "_started_ns", "_static_answers")
 
     _out: AnswerOutbox
 
@@ -42,6 +45,7 @@ class ServicedConnection(Connection):
         assert services is not None
         self._services: Services = services
         self._access_log = services.access_log
+        self._fresh_ids = services.request_ids.fresh
         self._out = AnswerOutbox(sock, engine.bounds.write_timeout, self, services.watchdog)
         self._static_answers = None if services.static is None else StaticAnswers(services.static)
         self._logged: Request | None = None
@@ -68,21 +72,24 @@ class ServicedConnection(Connection):
 
     def _serve(self, request: Request) -> None:
         out = self._out
-        out.status = 0
+        out.status = out.body_size = 0
         if self._access_log is not None:
             self._logged = request
             self._started_ns = monotonic_ns()
-            # Only a proxy whose word is taken on the client is believed this as well.
-            given = request.fields.headers.get(REQUEST_ID) if self._peer.forwarded is not None else None
-            self._request_id = self._services.request_ids.of_request(given)
+            given = request.fields.headers.get(REQUEST_ID)
+            if given is None:
+                self._request_id = next(self._fresh_ids)
+            else:
+                self._request_id = self._id_of_request(given)
         if self._static_answers is not None:
             answer = self._static_answers.take(request)
             if answer is not None:
                 self._send_static(request, answer)
                 return
         out.begin_timing()
-        Connection._serve(self, request)
-        self._end_timing()
+        _serve_plainly(self, request)
+        if out.timed or out.gone:
+            self._end_timing()
 
     def _send_block(self) -> None:
         self._out.begin_timing()
@@ -90,27 +97,38 @@ class ServicedConnection(Connection):
         self._end_timing()
 
     def _end_timing(self) -> None:
+        """End the time of an application that has sent nothing; where the peer is gone, end the request."""
         out = self._out
         out.end_timing()
         if out.gone:
             self._end_request()
 
+    def _id_of_request(self, given: str) -> str:
+        # Only a proxy whose word is taken on the client is believed this as well.
+        trusted = self._peer.forwarded is not None
+        return self._services.request_ids.of_request(given if trusted else None)
+
     def _finish(self, response: Response) -> None:
-        Connection._finish(self, response)
-        self._log()
+        _finish_plainly(self, response)
+        if self._logged is not None:
+            self._log()
 
     def _fail(self, error: BaseException) -> None:
         super()._fail(error)
         self._log()
 
     def _refuse(self, refusal: BadRequest) -> None:
-        request, self._logged = self._logged, None
-        if request is None:  # what was sent is none, so nothing has begun
-            self._out.status = 0
-            self._started_ns = monotonic_ns()
+        is_request = self._logged is not None
+        if not is_request:
+            self._out.status = self._out.body_size = 0
         super()._refuse(refusal)
-        if self._access_log is not None:
-            self._write_line(self._access_log, request)
+        if is_request:
+            self._log()
+        elif self._access_log is not None:
+            out = self._out
+            self._access_log.add(
+                no_request(self._peer.address_of(None), out.status, out.body_size, monotonic_ns())
+            )
 
     def _write(self, data: bytes) -> None:
         super()._write(data)
@@ -159,33 +177,26 @@ class ServicedConnection(Connection):
 
     def _log(self) -> None:
         """Write the request's line, if it was not written yet."""
-        request = self._logged
-        if request is not None:
-            self._logged = None
-            assert self._access_log is not None
-            self._write_line(self._access_log, request)
-
-    def _write_line(self, access_log: AccessLog, request: Request | None) -> None:
-        ended, out = monotonic_ns(), self._out
-        method = target = protocol = referer = user_agent = request_id = ""
-        if request is not None:
-            method, target, request_id = request.method, request.target, self._request_id
-            protocol = "HTTP/1.1" if request.fields.version == "1.1" else "HTTP/1.0"
-            headers = request.fields.headers
-            referer, user_agent = headers.get("HTTP_REFERER", ""), headers.get("HTTP_USER_AGENT", "")
+        request, self._logged = self._logged, None
+        if request is None:
+            return
+        access_log, out, peer, ended = self._access_log, self._out, self._peer, monotonic_ns()
+        assert access_log is not None
+        fields = request.fields
+        headers = fields.headers
         access_log.add(
             Access(
-                self._peer.address_of(request),
-                method,
-                target,
-                protocol,
+                peer.address_of(request) if fields.forwarded else peer.environ["REMOTE_ADDR"],
+                request.method,
+                request.target,
+                fields.protocol,
                 out.status,
                 out.body_size,
                 ended - self._started_ns,
                 ended,
-                referer,
-                user_agent,
-                request_id,
+                headers.get("HTTP_REFERER", ""),
+                headers.get("HTTP_USER_AGENT", ""),
+                self._request_id,
             )
         )
 

@@ -56,9 +56,10 @@ class StaticAnswers:
 
     def take(self, request: Request) -> StaticAnswer | None:
         """Return the answer to `request`, which is the caller's to close; None: it is for the application."""
+        if request.target[0] == "/" and not request.target.startswith(self._static.starts):
+            return None  # as nearly always
         answer = self.find(request)
-        if self._answers:
-            self._answers.pop(request, None)
+        self._answers.pop(request, None)
         return answer
 
     def any_asked_for(self, sock: socket.socket) -> bool:
