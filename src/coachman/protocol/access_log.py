@@ -179,7 +179,7 @@ def _escape(match: re.Match[str]) -> str:
     return "\\" + character if character in '"\\' else f"\\x{ord(character):02x}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _seconds(microseconds: int) -> str:
     """Return a duration in seconds. To write a fraction takes a while; brief ones come again and again."""
     return f"{microseconds / 1e6:.6f}"

@@ -12,8 +12,8 @@ from typing import Final
 from coachman.protocol.http.grammar import REQUEST_LINE, refused_request_line
 from coachman.protocol.http.target import check_target
 
-KNOWN_LINES: Final = 512
-KNOWN_SIZE: Final = 256
+KNOWN_LINES: Final = 256
+KNOWN_SIZE: Final = 128
 """Lines that are remembered, and bytes of one of them, at most: peers choose what they send."""
 
 _VERSION_SIZE: Final = len(" HTTP/1.1\r\n")
