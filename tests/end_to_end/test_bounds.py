@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from .applications import ONE_PROCESS, write_application
 from .coachman_serve import CoachmanServe
+from .gate import WAIT_AT_GATE, Gate
 from .raw_client import RawClient
 
 APPLICATION = """
@@ -111,3 +113,30 @@ def test_a_load_balancer_may_speak_the_proxy_protocol(tmp_path: Path) -> None:
             client.get()
             assert client.answer().status == 400
         server.wait_for_output("does not begin with the PROXY protocol")
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_times_may_be_longer_than_the_kernel_waits(tmp_path: Path, gate: Gate, threads: str) -> None:
+    gated = """
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        yield b"x" * 2**22
+        wait_at_gate()
+        yield b"y" * 2**22
+    """
+    write_application(tmp_path, WAIT_AT_GATE, gated)
+    names = ("start", "drain", "header", "body", "keep-alive", "write", "request", "heartbeat")
+    times = [word for name in names for word in (f"--{name}-timeout", "40d")]
+    with CoachmanServe(
+        tmp_path, *ONE_PROCESS, "--threads", threads, *times, environment=gate.environment
+    ) as server:
+        server.ready_workers(1)
+        with RawClient(server.url) as client:
+            client.get()
+            gate.wait_for_arrival()
+            server.send_signal(signal.SIGTERM)
+            server.wait_for_output("SIGTERM: stopping")
+            gate.open()
+            assert len(client.answer().body) == 2**23
+        assert server.outcome()[0] == 0
+        assert "OverflowError" not in server.output()

@@ -80,8 +80,9 @@ def test_every_lifeline_holds_for_its_time(bench: Bench) -> None:
     assert process.wait(PATIENCE) == 0
 
 
-def test_a_lifeline_on_which_nobody_depends_is_given_up_at_once(bench: Bench) -> None:
-    process = bench.start(brief=3600, long=3600)
+@pytest.mark.parametrize("seconds", [3600, 40 * 86_400], ids=["an hour", "more than poll takes"])
+def test_a_lifeline_on_which_nobody_depends_is_given_up_at_once(bench: Bench, seconds: float) -> None:
+    process = bench.start(brief=seconds, long=seconds)
     bench.brief.close()
     bench.long.close()
     bench.supervisor.close()

@@ -22,6 +22,9 @@ from _socket import SHUT_RDWR, socket
 NAME = "undertaker"
 """What ps shows for the command; 15 bytes at most (PR_SET_NAME in prctl(2))."""
 
+LONGEST_WAIT = 86_400.0
+"""Seconds: poll(2) takes no more milliseconds than an int holds, which is less than 25 days."""
+
 
 def main(ours: str, listeners: str, lifelines: str) -> None:
     """Wait for the end of the supervisor; stop listening in its place; let the workers finish."""
@@ -67,7 +70,8 @@ def hold(lifelines: dict[int, float]) -> None:
         poll.register(fd, 0)  # POLLERR, once there is no reader any more, is reported unasked
     while lifelines:
         next_one = min(lifelines.values())
-        unused = [fd for fd, _ in poll.poll(max(0.0, began + next_one - time.monotonic()) * 1000)]
+        patience = min(max(0.0, began + next_one - time.monotonic()), LONGEST_WAIT)
+        unused = [fd for fd, _ in poll.poll(patience * 1000)]
         passed = time.monotonic() - began
         for fd in [fd for fd, seconds in lifelines.items() if fd in unused or seconds <= passed]:
             del lifelines[fd]

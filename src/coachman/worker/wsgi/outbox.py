@@ -8,6 +8,7 @@ from collections import deque
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLOUT, poll
 
+from coachman.unix.descriptors import LONGEST_WAIT
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.file_wrapper import FilePart, FileWrapper
 
@@ -134,8 +135,9 @@ class Outbox:
         """Block this thread until the kernel has it all; raise `ClientGone` where the peer takes nothing."""
         writable = poll()
         writable.register(self._socket, POLLOUT)
+        timeout = min(self._timeout, LONGEST_WAIT) * 1000 if self._timeout else None
         while not self.flush():
-            if not writable.poll(self._timeout * 1000 if self._timeout else None):
+            if not writable.poll(timeout):
                 self.give_up()
         if self.gone:
             raise ClientGone("the client takes no more of the response")
