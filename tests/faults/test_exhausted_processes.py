@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -13,10 +14,24 @@ import pytest
 from ..end_to_end.applications import HELLO, write_application
 from ..end_to_end.coachman_serve import CoachmanServe
 from ..end_to_end.gate import WAIT_AT_GATE, Gate
+from ..end_to_end.raw_client import RawClient
 from .exhaustion import without_forks
 from .wholeness import OPTIONS, PROCESSES, WatchedServer
 
 NO_PROCESS = "Resource temporarily unavailable; no further process or thread is allowed: raise the limit"
+
+
+def ask_at_once(server: CoachmanServe, count: int) -> None:
+    """Send requests on connections of their own, and read the answers then: while one is served, others wait.
+
+    One after the other, all would go to the same worker: the kernel wakes whoever has waited first.
+    """
+    with ExitStack() as on_end:
+        clients = [on_end.enter_context(RawClient(server.url)) for _ in range(count)]
+        for client in clients:
+            client.get()
+        for client in clients:
+            assert client.answer().body == b"hello"
 
 
 @pytest.mark.parametrize("method", ["direct", "preload"])
@@ -82,10 +97,10 @@ def test_slow_calls_are_served_though_there_is_no_thread_for_them(tmp_path: Path
     slow = HELLO.replace("    start_response", "    import time; time.sleep(0.01)\n    start_response", 1)
     with WatchedServer(tmp_path, application=slow) as server:
         server.settle()
-        with without_forks(server.workers), httpx.Client(trust_env=False, timeout=30) as client:
+        with without_forks(server.workers):
             # Each worker finds out by itself that its calls are slow.
             while len(re.findall("slow calls hold up the connections", server.output())) < PROCESSES:
-                assert client.get(server.url, headers={"Connection": "close"}).text == "hello"
+                ask_at_once(server, 4)
         assert server.worker_pids() == set(server.workers), "nobody had to end for it"
         for _ in range(30):
             assert httpx.get(server.url, trust_env=False, timeout=30).text == "hello"
