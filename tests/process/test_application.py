@@ -100,10 +100,18 @@ def test_old_workers_stay_until_each_is_replaced_however_often_that_fails(tmp_pa
     asyncio.run(use())
 
 
-def test_code_that_never_finishes_loading_is_abandoned(tmp_path: Path) -> None:
+def test_code_that_never_finishes_loading_is_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = WorkerProcess.start
+
+    async def start_with_little_time(worker: WorkerProcess, timeout: float) -> Ready:
+        return await start(worker, timeout if worker.generation == 1 else 0.5)
+
     async def use() -> None:
-        async with application(tmp_path, start_timeout=3.0) as served:
+        async with application(tmp_path) as served:
             await served.start()
+            monkeypatch.setattr(WorkerProcess, "start", start_with_little_time)
             write_application(tmp_path, "import signal\nsignal.pause()")
             status = await served.restart("a test")
             assert status.outcome == "failed"
