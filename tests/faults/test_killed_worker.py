@@ -187,8 +187,8 @@ def test_an_application_that_breaks_later_is_tried_again_until_it_starts(tmp_pat
         server.wait_for_output(
             r"worker 1 could not be started.*could not be loaded: RuntimeError: half deployed"
         )
-        file.write_text(whole)
         so_far = len(server.output())
+        file.write_text(whole)
         server.wait_for_output(r"worker 1 \(pid \d+\) is ready", after=so_far)
         with RawClient(server.url) as client:
             client.get("/again")
