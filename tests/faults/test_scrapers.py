@@ -36,7 +36,7 @@ def metrics(server: CoachmanServe) -> Iterator[MetricsClient]:
     client = MetricsClient(server)
     yield client
     assert client.value("coachman_workers", state="ready") == 2
-    assert httpx.get(server.url, trust_env=False).text == "hello"
+    assert httpx.get(server.url, trust_env=False, timeout=30).text == "hello"
 
 
 def test_a_hundred_scrapers_at_once_are_all_answered(metrics: MetricsClient) -> None:
