@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import select
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,9 +26,13 @@ def test_the_connections_that_wait_are_counted(
         listener.bind(str(tmp_path / address) if isinstance(address, str) else address)
         listener.listen(10)
         assert accept_queue_length(listener) == 0
+        # A client is connected once it has the listener's answer; the listener when that has got around.
+        arrivals = on_end.enter_context(select.epoll())
+        arrivals.register(listener, select.EPOLLIN | select.EPOLLET)
         for count in range(1, 4):
             client = on_end.enter_context(socket.socket(family))
             client.connect(listener.getsockname())
+            assert arrivals.poll(30), "it has not arrived"
             assert accept_queue_length(listener) == count
         on_end.enter_context(listener.accept()[0])
         assert accept_queue_length(listener) == 2
