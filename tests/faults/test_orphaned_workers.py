@@ -274,8 +274,9 @@ def test_the_addresses_are_free_at_once_whatever_their_workers_do(tmp_path: Path
     write_application(tmp_path, WAIT_AT_GATE, GATED)
     bind = f"unix:{tmp_path}/socket"
     options = ("--processes", "2", "--bind", bind)
+    host = ".".join(map(str, (127, *os.getpid().to_bytes(3))))  # or another test might get the port first
     with CoachmanServe(
-        tmp_path, *options, *PATIENT, "--bind", "127.0.0.1:0", environment=gate.environment
+        tmp_path, *options, *PATIENT, "--bind", f"{host}:0", environment=gate.environment
     ) as old:
         workers = old.ready_workers(2)
         url = old.url
