@@ -126,7 +126,8 @@ def test_100_clients_that_ask_at_once_are_all_answered(server: CoachmanServe, ru
 
 def test_clients_beyond_the_bound_are_told_so(server: CoachmanServe, runtime: Path) -> None:
     with ExitStack() as clients:
-        channels = [clients.enter_context(MessageChannel(connected(runtime))) for _ in range(MOST_CLIENTS)]
+        connections = [connected(runtime) for _ in range(MOST_CLIENTS)]
+        channels = [clients.enter_context(MessageChannel(connection)) for connection in connections]
         for channel in channels:
             channel.write(FOLLOW, "")  # these stay
         for channel in channels:
@@ -134,6 +135,11 @@ def test_clients_beyond_the_bound_are_told_so(server: CoachmanServe, runtime: Pa
         with MessageChannel(connected(runtime)) as surplus:
             answer = msgspec.json.decode(surplus.read_scalar(timeout=SECONDS) or b"", type=Answer)
             assert answer.error == f"{MOST_CLIENTS} clients are being served; try again"
+        for connection in connections:
+            connection.shutdown(socket.SHUT_WR)
+        for channel in channels:  # who comes next is one too many until it is known that these have gone
+            while channel.read_scalar(timeout=SECONDS) is not None:
+                pass
     assert serves(server)
 
 
