@@ -73,11 +73,11 @@ def served(
 ) -> Iterator[CoachmanServe]:
     folder = tmp_path_factory.mktemp("site")
     write_application(folder, WAIT_AT_GATE, APPLICATION)
-    options = (*ONE_PROCESS, "--threads", request.param)
+    options = (*ONE_PROCESS, "--threads", request.param, "--drain-timeout", "90")
     with CoachmanServe(folder, *options, environment=gate.environment) as server:
         server.ready_workers(1)
         yield server
-        assert server.stop(timeout=5) == 0, "nothing of the clients is waited for"
+        assert server.stop(timeout=30) == 0, "nothing of the clients is waited for"
 
 
 @pytest.fixture
