@@ -20,6 +20,8 @@ from coachman.supervisor.process.request import Role, request_for
 from coachman.supervisor.process.spawner import spawn, spawn_interpreter
 from coachman.unix.memory_kills import MemoryKillWatch
 
+from .wrapped import WatchedLog
+
 GREET = "print('!> I have control 1.0', flush=True)\nwhile input():\n    pass\n"
 FOR_EVER = "import signal\nsignal.pause()\n"
 
@@ -36,17 +38,26 @@ def failed_wrapper(folder: Path, script: str, *, timeout: float = 30) -> StartFa
     return asyncio.run(start())
 
 
-def failed_application(folder: Path, source: str, role: Role, *, timeout: float = 30) -> StartFailure:
-    """Start our own wrapper with this application and return how that fails."""
+def failed_application(
+    folder: Path, source: str, role: Role, *, timeout: float = 30, budget_from: str = ""
+) -> StartFailure:
+    """Start our own wrapper with this application and return how that fails.
+
+    The time begins when the application prints `budget_from`, where that is given: however slow the machine
+    is, it is being loaded then.
+    """
     file = folder / "app.py"
     file.write_text(source)
 
     async def start() -> StartFailure:
-        log = Log(folder / "log")
+        begun = asyncio.Event()
+        log = WatchedLog(folder / "log", lambda line: begun.set() if line == budget_from else None)
         config = ApplicationConfig(location=ApplicationLocation(root=folder, file=file))
         spawned = spawn_interpreter(folder)
         source = Source(spawned.process.child.pid)
         process = ControlledProcess(spawned, request_for(config, None, role), source, log)
+        if budget_from:
+            await begun.wait()
         return await failure_of(process, log, timeout)
 
     return asyncio.run(start())
@@ -160,14 +171,14 @@ def test_our_wrapper_tells_everything_of_an_error(tmp_path: Path, role: Role) ->
 @pytest.mark.parametrize("role", Role)
 def test_our_wrapper_shows_its_stacks_when_the_time_is_up(tmp_path: Path, role: Role) -> None:
     source = "import signal\nprint('here')\ndef wait():\n    signal.pause()\n\nwait()"
-    failure = failed_application(tmp_path, source, role, timeout=5)
+    failure = failed_application(tmp_path, source, role, timeout=2, budget_from="stdout: here")
     assert failure.kind is FailureKind.TIMED_OUT
     assert f'File "{tmp_path}/app.py", line 4 in wait' in failure.stacks
     assert "here" in [line.text for line in failure.printed]
 
 
 def test_a_worker_that_waits_for_its_sockets_is_in_the_step_listen(tmp_path: Path) -> None:
-    source = "def application(environ, start_response): ..."
-    failure = failed_application(tmp_path, source, Role.WORKER, timeout=5)
+    source = "def application(environ, start_response): ...\nprint('here')"
+    failure = failed_application(tmp_path, source, Role.WORKER, timeout=5, budget_from="stdout: here")
     assert failure.kind is FailureKind.TIMED_OUT
     assert failure.headline.endswith("in the step listen")
