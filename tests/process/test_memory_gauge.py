@@ -19,6 +19,7 @@ def test_a_reading_is_kept_for_a_while_and_forgotten_with_its_process(
 
     monkeypatch.setattr(memory_gauge, "proportional_memory", proportional_memory)
     monkeypatch.setattr(memory_gauge, "BUDGET_SECONDS", float("inf"))
+    monkeypatch.setattr(memory_gauge, "FRESH_SECONDS", 3600.0)
     gauge = MemoryGauge()
     assert gauge.read([1, 2]) == {1: 1, 2: 2}
     assert gauge.read([2, 3]) == {2: 2, 3: 3}
@@ -32,6 +33,14 @@ def test_what_there_is_no_time_for_is_read_the_next_time(monkeypatch: pytest.Mon
     monkeypatch.setattr(memory_gauge, "BUDGET_SECONDS", -1.0)
     assert gauge.read([1, 2]) == {1: None, 2: None}
     monkeypatch.setattr(memory_gauge, "BUDGET_SECONDS", float("inf"))
+    assert gauge.read([1, 2]) == {1: 1, 2: 2}
+
+
+def test_one_is_read_each_time_however_little_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_gauge, "proportional_memory", lambda pid: pid)
+    monkeypatch.setattr(memory_gauge, "BUDGET_SECONDS", 0.0)
+    gauge = MemoryGauge()
+    assert gauge.read([1, 2]) == {1: 1, 2: None}
     assert gauge.read([1, 2]) == {1: 1, 2: 2}
 
 

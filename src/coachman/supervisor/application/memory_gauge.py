@@ -17,7 +17,7 @@ class MemoryGauge:
     """Reads the proportional set size of processes, so many at a time as there is time for.
 
     Where that is not enough for all, those come first of which the last reading is the oldest; for the
-    others, that one counts.
+    others, that one counts. One is read in any case: time passes without us on a busy machine.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class MemoryGauge:
     def read(self, pids: Sequence[int]) -> dict[int, int | None]:
         """Return the bytes that each of these takes, None where it is not known (yet); forget all others."""
         known = {pid: self._readings[pid] for pid in pids if pid in self._readings}
-        began = time.monotonic()
+        began = now = time.monotonic()
         for pid in sorted(pids, key=lambda pid: known[pid][0] if pid in known else 0.0):
-            now = time.monotonic()
             if now - began > BUDGET_SECONDS or (pid in known and now - known[pid][0] < FRESH_SECONDS):
                 break
             known[pid] = now, proportional_memory(pid)
+            now = time.monotonic()
         self._readings = known
         return {pid: known[pid][1] if pid in known else None for pid in pids}
