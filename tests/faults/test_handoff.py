@@ -21,6 +21,12 @@ from ..end_to_end.gate import WAIT_AT_GATE, Gate
 from ..end_to_end.raw_client import RawClient
 
 LOADING: Final = """
+from coachman.policy import handing_over
+
+# A loop that the machine has held up would give a connection away with the answer, to whoever is idle: here
+# it is to be where it was answered.
+handing_over.PATIENCE_SECONDS = 3600.0
+
 if os.path.exists(os.environ["HOLD"]):
     wait_at_gate()
 """
@@ -147,6 +153,18 @@ def test_what_a_worker_without_descriptors_cannot_take_goes_to_another(house: Ho
         moved = [now for now, pid in zip(after, before, strict=True) if pid == drained]
         assert moved
         assert poor not in moved
+        assert server.stop() == 0, server.output()
+
+
+def test_a_connection_comes_to_a_worker_that_can_take_it(house: House) -> None:
+    with house.serving(3) as server:
+        *poor, able = server.ready_workers(3)
+        with ExitStack() as stack:
+            for pid in poor:
+                stack.enter_context(without_free_descriptor(pid))
+            # The kernel wakes one worker, of all those that wait the one that has done so for longest.
+            for _ in range(3):
+                assert who(stack.enter_context(RawClient(server.url))) == able
         assert server.stop() == 0, server.output()
 
 

@@ -74,7 +74,10 @@ class Handoff:
         return self._queue.put(sock, encode_passport(passport), express=express)
 
     def wake(self) -> None:
-        """Have a worker look into the queue that waits for something to come into it."""
+        """Have a worker look into the queue that waits for something to come into it.
+
+        Where it finds nothing there, it is for a connection that waits to be accepted.
+        """
         self._queue.wake()
 
     def take(self) -> tuple[socket.socket, Passport] | None:

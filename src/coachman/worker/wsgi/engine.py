@@ -211,7 +211,9 @@ class Engine(ServingLoop):
     def _on_takeable(self, _events: int) -> None:
         pool = self.pool
         if pool is None or pool.has_free_thread():
-            self._arrivals.take_in()
+            if not self._arrivals.take_in():
+                # A sibling may have waked us for what it was woken for itself, and could not accept.
+                self._intake.accept_waiting()
             return
         # What is in the queue keeps its place there, rather than to wait here and go back to its end.
         self._saturation.take_nothing(pool)

@@ -3,8 +3,8 @@
 Both are watched exclusively (`EPOLLEXCLUSIVE`): a new connection wakes one of the waiting workers instead
 of all. Who is woken and does not take it leaves it to nobody, so what cannot be taken must not be watched
 in the first place: while all threads are busy, at the bound of open connections, and for a moment where
-descriptors have run out. A loop that calls the application itself is not waiting meanwhile, and so is not
-woken.
+descriptors have run out. That they have is seen when one is needed, so then somebody else has to be woken.
+A loop that calls the application itself is not waiting meanwhile, and so is not woken.
 """
 
 from __future__ import annotations
@@ -82,6 +82,8 @@ class Intake:
         """Go on after running out of descriptors, if the time has come."""
         if self.again_at is not None and now >= self.again_at:
             self.again_at = None
+            if self._handoff is not None:
+                self._handoff.announce(True)
             self.resume(Rest.EXHAUSTED)
 
     def accept(self, listener: socket.socket) -> bool:
@@ -135,6 +137,11 @@ class Intake:
             complain(f"cannot take connections for now: {reason}")
         self.again_at = time.monotonic() + PAUSE_SECONDS
         self.rest(Rest.EXHAUSTED)
+        if self._handoff is not None:
+            # First of all, or those who have none left would go on waking each other.
+            self._handoff.announce(False)
+            if self._handoff.siblings:
+                self._handoff.wake()
 
     def _sources(self) -> list[int]:
         fds = [listener.fileno() for listener in self._listeners]
