@@ -6,15 +6,23 @@ import os
 import select
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 
 class Pidfds:
-    """Descriptors of processes, opened while they live: they name these and no later ones."""
+    """Descriptors of processes, opened while they live: they name these and no later ones.
+
+    One that ends after somebody saw it, and before it could be opened here, has ended.
+    """
 
     def __init__(self, pids: Iterable[int]) -> None:
-        self._pidfds = {pid: os.pidfd_open(pid) for pid in pids}
+        self._pids = set(pids)
+        self._pidfds: dict[int, int] = {}
+        for pid in self._pids:
+            with suppress(ProcessLookupError):
+                self._pidfds[pid] = os.pidfd_open(pid)
 
     def __enter__(self) -> Self:
         return self
@@ -28,7 +36,8 @@ class Pidfds:
     def wait(self, *pids: int, timeout: float = 30) -> None:
         """Return once these have ended; fail where one still runs when `timeout` seconds have passed."""
         deadline = time.monotonic() + timeout
-        for pid in pids:
+        assert self._pids.issuperset(pids)
+        for pid in self._pidfds.keys() & set(pids):
             ended, _, _ = select.select([self._pidfds[pid]], [], [], max(0.0, deadline - time.monotonic()))
             assert ended, f"process {pid} still runs after {timeout} seconds"
 

@@ -203,13 +203,13 @@ def test_connections_for_which_the_queue_has_no_room_wait_and_are_not_lost(
     house: House, many_descriptors: int
 ) -> None:
     count = min(2000, many_descriptors - SPARE)
-    patience = ("--drain-timeout", "60")
+    patience = ("--drain-timeout", "120")  # for half of it, connections are kept
     with house.serving(1, *patience) as server, ExitStack() as stack:
         clients = [stack.enter_context(RawClient(server.url)) for _ in range(count)]
         (full,) = {who(client) for client in clients}
         shrink_queue(server)
         server.send_signal(signal.SIGHUP)
-        server.wait_for_output(rf"\(pid {full}\) ended with exit status 0 after")
+        server.wait_for_output(rf"\(pid {full}\) ended with exit status 0 after", timeout=60)
         (successor,) = {who(client) for client in clients}
         assert successor != full
         assert server.stop() == 0, server.output()
