@@ -39,6 +39,28 @@ def test_messages_arrive_in_order_however_slowly_they_are_read(manager: tuple[so
     asyncio.run(asyncio.wait_for(talk(), 30))
 
 
+def test_what_is_only_offered_neither_waits_nor_comes_late(manager: tuple[socket.socket, str]) -> None:
+    receiver, address = manager
+
+    async def talk() -> None:
+        sock = NotifySocket(address)
+        taken = 0
+        while not sock._waiting:
+            sock.send(b"%d" % taken)
+            taken += 1
+        for _ in range(100):
+            sock.offer(b"alive")
+        for number in range(taken):
+            assert await asyncio.get_running_loop().sock_recv(receiver, 100) == b"%d" % number
+        for _ in range(taken + 10):
+            sock.offer(b"alive")
+        assert not sock._waiting
+        assert receiver.recv(100) == b"alive"
+        sock.close()
+
+    asyncio.run(asyncio.wait_for(talk(), 30))
+
+
 @pytest.mark.parametrize("address", ["/no/such/socket", "@nobody-is-here", "vsock:2:1234"])
 def test_a_manager_that_cannot_be_reached_is_a_problem_and_no_error(address: str) -> None:
     async def talk() -> None:

@@ -85,14 +85,21 @@ class ServiceManager:
             sock.close()
 
     def _feed(self, interval: float) -> None:
-        """Give a sign of life, again and again: it comes from the loop, and proves that it turns."""
-        self._send(WATCHDOG)
+        """Give a sign of life, again and again: it comes from the loop, and proves that it turns.
+
+        One that the manager would only read later proves nothing, and would take the place of other news.
+        """
+        if self._socket is not None:
+            self._socket.offer(WATCHDOG)
+            self._note_problem(self._socket)
         self._watchdog = asyncio.get_running_loop().call_later(interval, self._feed, interval)
 
     def _send(self, message: bytes) -> None:
-        if self._socket is None:
-            return
-        self._socket.send(message)
-        if self._socket.problem and not self._noted:
+        if self._socket is not None:
+            self._socket.send(message)
+            self._note_problem(self._socket)
+
+    def _note_problem(self, sock: NotifySocket) -> None:
+        if sock.problem and not self._noted:
             self._noted = True
-            self._note(f"cannot notify the service manager at NOTIFY_SOCKET: {self._socket.problem}")
+            self._note(f"cannot notify the service manager at NOTIFY_SOCKET: {sock.problem}")

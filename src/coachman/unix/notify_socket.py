@@ -39,6 +39,14 @@ class NotifySocket:
         self._waiting.append(message)
         self._send_waiting()
 
+    def offer(self, message: bytes) -> None:
+        """Send `message` now, or not at all where it would have to wait."""
+        if not self._waiting:
+            self.send(message)
+            if self._waiting:
+                self._waiting.clear()
+                self._loop.remove_writer(self._sock)
+
     def close(self) -> None:
         """Close the socket; what waits is lost."""
         self._loop.remove_writer(self._sock)
