@@ -82,7 +82,7 @@ class HttpConnection(Leaving):
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
         fields = self._checked_fields(method, version)
         upgrades = parser.should_upgrade()
-        if upgrades and self._get_upgrade() != b"websocket":
+        if upgrades and (self._get_upgrade() != b"websocket" or version == "1.0"):  # RFC 9110, 7.8
             self._declined, self._in_head = True, False
             return
         self._complete_scope(method, version, fields)
@@ -143,10 +143,15 @@ class HttpConnection(Leaving):
         self._context.departures.release(self, self._fd)
         self._context.closed(self)
         scope = self.scope
+        # The handshake is made from this, which may have been a whole URL.
+        self.url = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         self.ws_protocol_class = partial(  # type: ignore[assignment]
             WebSocketConnection, self._context, scope["client"], scope["scheme"] == "https"
         )
         super().handle_websocket_upgrade()
+        websocket = self.transport.get_protocol()
+        assert isinstance(websocket, WebSocketConnection)
+        websocket.end_broken_handshake()
 
     # Serving a request.
 

@@ -11,6 +11,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from coachman.worker.asgi.context import Context
+from coachman.worker.asgi.refusal import refusal_response, refused
 from coachman.worker.asgi.wording import frames_of, line_of
 from coachman.worker.complaints import complain
 
@@ -58,6 +59,29 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
         self._context.on_change()
+
+    def end_broken_handshake(self) -> None:
+        """Answer a handshake that websockets does not understand, and close; else do nothing.
+
+        uvicorn looks at handshakes that were understood, and leaves the others without an answer and without
+        an end. The whole of it has been read when this is called.
+        """
+        if self.handshake_initiated:
+            return
+        answer = b"".join(self.conn.data_to_send()) or refusal_response("400 Bad Request")
+        status = answer[9 : answer.index(b"\r\n")].decode()
+        peer = self.client[0] if self.client else ""
+        complain(f"refused a WebSocket from {peer or 'a local process'}: {status}: {self._broken_by()}")
+        self.transport.write(answer)
+        self.transport.close()
+        access_log = self._context.access_log
+        if access_log is not None:
+            access_log.add(refused(status, peer))
+            self.loop.call_soon(access_log.flush)
+
+    def _broken_by(self) -> BaseException | None:
+        error = self.conn.handshake_exc
+        return error.__cause__ or error if error is not None else None
 
     async def run_asgi(self) -> None:
         """Call the application: what uvicorn does, with our words, and a close code where it fails."""
