@@ -13,7 +13,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from coachman.worker.asgi.response_head import make_head
+from coachman.worker.asgi.response_head import make_head, status_line
 
 FAILURE: Final = b"500 Internal Server Error\n"
 
@@ -72,6 +72,7 @@ class Cycle(RequestResponseCycle):
         if kind == "http.response.start":
             if self.status:
                 raise RuntimeError("a second http.response.start")
+            status_line(message["status"])  # the scoreboard gets it, whether it is sent or not
             self.status = message["status"]
             # It goes with the first part of the body, as ASGI wants it: what fails before can still say so.
             self._headers = message.get("headers", ())

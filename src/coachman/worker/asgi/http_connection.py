@@ -21,7 +21,7 @@ from coachman.worker.asgi.leaving import Leaving
 from coachman.worker.asgi.refusal import refusal_body, refusal_response, refused
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
-from coachman.worker.asgi.wording import frames_of, line_of
+from coachman.worker.asgi.wording import frames_of, line_of, was_cancelled
 from coachman.worker.complaints import complain
 
 
@@ -172,10 +172,11 @@ class HttpConnection(Leaving):
             if not cycle.response_complete and not cycle.disconnected:
                 what = "completing its" if cycle.response_started else "a"
                 self._fail(cycle, f"the application returned without {what} response")
-        except asyncio.CancelledError:
-            self.give_up()
         except BaseException as error:  # the application's own code, which ends nothing but its request
-            self._fail(cycle, f"the application failed\n{frames_of(error)}")
+            if was_cancelled(error):
+                self.give_up()
+            else:
+                self._fail(cycle, f"the application failed\n{frames_of(error)}")
         finally:
             if self._running is cycle:
                 self._finish()

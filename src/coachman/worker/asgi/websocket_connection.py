@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from coachman.worker.asgi.context import Context
 from coachman.worker.asgi.refusal import refusal_response, refused
-from coachman.worker.asgi.wording import frames_of, line_of
+from coachman.worker.asgi.wording import frames_of, line_of, was_cancelled
 from coachman.worker.complaints import complain
 
 INTERNAL_ERROR = 1011
@@ -93,16 +93,21 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
                 self.send_500_response()
         except ClientDisconnected:
             pass
-        except asyncio.CancelledError:
-            self.transport.abort()
         except BaseException as error:  # the application's own code, which ends nothing but this WebSocket
-            self._report(f"the application failed\n{frames_of(error)}")
-            self.send_500_response()
-            if self.handshake_complete and not self.close_sent and not self.disconnected:
-                self.conn.send_close(INTERNAL_ERROR)
-                self.transport.write(b"".join(self.conn.data_to_send()))
+            if was_cancelled(error):
+                self.transport.abort()
+            else:
+                self._fail(error)
         if self.close_timer is None:
             self.transport.close()
+
+    def _fail(self, error: BaseException) -> None:
+        """Report; answer 500 where the handshake is not complete, else close."""
+        self._report(f"the application failed\n{frames_of(error)}")
+        self.send_500_response()
+        if self.handshake_complete and not self.close_sent and not self.disconnected:
+            self.conn.send_close(INTERNAL_ERROR)
+            self.transport.write(b"".join(self.conn.data_to_send()))
 
     # What the worker calls.
 
