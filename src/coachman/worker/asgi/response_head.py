@@ -89,7 +89,8 @@ def make_head(
             if length is not None:
                 raise RuntimeError("content-length is given twice")
             length = _length_of(known.value)
-            lines.append(known.line)
+            if status != 204:  # which has none (RFC 9110, 8.6)
+                lines.append(known.line)
         elif special is DATE:
             date = known.line
         elif special is CONNECTION and b"close" in known.value.lower():
