@@ -302,6 +302,23 @@ def test_who_is_refused_can_read_why_while_still_sending() -> None:
         assert receive_all(client).startswith(b"HTTP/1.1 413 ")
 
 
+def test_who_is_refused_in_the_middle_of_a_body_can_read_why_while_still_sending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("coachman.worker.asgi.context.LINGER_SECONDS", TIMEOUT)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()  # it does not read: more than 64 KiB of a body pause the connection
+
+    with served(application, Bounds(body_size=70_000)) as serving:
+        client = serving.connect()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n")
+        for _ in range(100):
+            client.sendall(b"x" * 100_000)
+        assert receive_all(client).startswith(b"HTTP/1.1 413 ")
+        serving.drain(1.0)
+
+
 @pytest.mark.parametrize("beginning", [b"\r\n", b"PROXY TCP4 "], ids=["empty line", "PROXY header"])
 def test_what_is_no_request_yet_does_not_stop_the_clock(beginning: bytes) -> None:
     proxied = beginning.startswith(b"PROXY")

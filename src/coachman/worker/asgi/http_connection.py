@@ -237,6 +237,7 @@ class HttpConnection(Leaving):
             self.loop.call_soon(access_log.flush)
         # To close with something unread would have the kernel reset the connection, and the answer might
         # never be read: what still comes is thrown away for a moment.
+        self.flow.resume_reading()  # a body that nobody has read may have paused it
         self.transport.write_eof()
         self._lingers = True
         if self._context.draining:
