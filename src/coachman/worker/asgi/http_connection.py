@@ -190,7 +190,7 @@ class HttpConnection(Leaving):
         if cycle.disconnected or cycle.response_complete:
             return
         if cycle.response_started:
-            self.transport.close()
+            self._close()
         else:
             cycle.fail()
 
@@ -212,7 +212,7 @@ class HttpConnection(Leaving):
         running = self._running
         if self._receiving and not self._in_head:  # the refused request has a cycle, which came last
             if self.cycle.response_complete:
-                self.transport.close()  # it has its answer, and will not get another one
+                self._close()  # it has its answer, and will not get another one
                 return
             if self.pipeline:
                 self.pipeline.popleft()
@@ -223,7 +223,7 @@ class HttpConnection(Leaving):
                     running.instead = int(refusal.status[:3]), len(refusal_body(refusal.status))
                 running.message_event.set()
                 if running.response_started:
-                    self.transport.close()
+                    self._close()
                     return
                 running = None
         if running is None:

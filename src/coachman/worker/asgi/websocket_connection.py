@@ -49,12 +49,14 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent = self.transport.get_write_buffer_size()
-        self._context.readers.watch(self)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._context.readers.forget(self)
+        if self.transport.is_closing():
+            self._wait_for_reader()  # for what is left, of which nothing will be told
+        else:
+            self._context.readers.forget(self)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
@@ -100,6 +102,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
                 self._fail(error)
         if self.close_timer is None:
             self.transport.close()
+        self._wait_for_reader()
 
     def _fail(self, error: BaseException) -> None:
         """Report; answer 500 where the handshake is not complete, else close."""
@@ -124,10 +127,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def on_late_reader(self) -> None:
         """Close, unless the peer has taken something meanwhile."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent < self._unsent:
-            self._unsent = unsent
-            self._context.readers.watch(self)
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._wait_for_reader()
         else:
             self.transport.abort()
 
@@ -135,6 +136,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         """A WebSocket has none."""
 
     on_late_body = on_late_request = on_late_head
+
+    def _wait_for_reader(self) -> None:
+        """Let the time begin that the peer has until it takes something of what is still to be sent."""
+        self._unsent = self.transport.get_write_buffer_size()
+        self._context.readers.forget(self)
+        if self._unsent:
+            self._context.readers.watch(self)
 
     def _report(self, what: str) -> None:
         peer = self.client[0] if self.client else "a local process"
