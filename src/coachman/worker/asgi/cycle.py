@@ -59,6 +59,8 @@ class Cycle(RequestResponseCycle):
         self._chunked = False
         self._remaining: int | None = None
         """Bytes of the body that the declared length still allows; None where none is declared."""
+        self._sent = 0
+        """Bytes behind the head that were given to the transport."""
 
     async def send(self, message: Any) -> None:
         """The `send` of ASGI; raises `RuntimeError` where the application breaks the protocol."""
@@ -97,6 +99,7 @@ class Cycle(RequestResponseCycle):
         if not more and self._remaining and not self._bodyless:
             raise RuntimeError(f"the body ended {self._remaining} bytes before its content-length")
         self.response_started = True
+        self._sent += len(body)
         if data := head + body if head else body:
             self.transport.write(data)
         if not more:
@@ -123,11 +126,13 @@ class Cycle(RequestResponseCycle):
             self._bodyless = True
         return head
 
-    def answered(self, status: int, size: int) -> tuple[int, int]:
-        """Return status and bytes of body that go out, given those that the application has sent."""
+    def answered(self) -> tuple[int, int]:
+        """Return status and bytes of body that go out; 0: none. The application has returned or failed."""
         if any(self.instead):
             return self.instead
-        return (status, size) if status or self.disconnected else (500, len(FAILURE))
+        if self.response_started:
+            return self.status, self._sent
+        return (0, 0) if self.disconnected else (500, len(FAILURE))
 
     def fail(self) -> None:
         """Answer for an application that has failed."""

@@ -62,6 +62,8 @@ class HttpConnection(Leaving):
         if not self._receiving:
             if self._running is not None:
                 self._wait_in(None)
+            elif self._context.draining and self.idle:
+                self._leave()  # an empty line, say, was all that has kept it here
             # Else nothing of a request has come, and the time that was running goes on.
         elif self._in_head:
             if self._deadlines is not self._context.heads:

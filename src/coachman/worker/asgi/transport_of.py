@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from coachman.worker.asgi.cycle import Cycle
+from coachman.worker.asgi.websocket_connection import WebSocketConnection
 
 
 def transport_of(receive: Any) -> asyncio.Transport | None:
@@ -30,6 +31,11 @@ def peer_of(receive: Any) -> str | None:
 
 
 def answered(receive: Any, status: int, size: int) -> tuple[int, int]:
-    """Return status and bytes of body that go out, given those that the application has sent; 0: none."""
-    cycle = getattr(receive, "__self__", None)
-    return cycle.answered(status, size) if isinstance(cycle, Cycle) else (status, size)
+    """Return status and bytes of body that go out; 0: none.
+
+    The application has sent `status` and `size`, which is what counts where `receive` is not uvicorn's.
+    """
+    exchange = getattr(receive, "__self__", None)
+    if isinstance(exchange, Cycle):
+        return exchange.answered()
+    return exchange.answered(status, size) if isinstance(exchange, WebSocketConnection) else (status, size)

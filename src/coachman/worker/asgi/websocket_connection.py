@@ -17,6 +17,9 @@ from coachman.worker.complaints import complain
 
 INTERNAL_ERROR = 1011
 
+FAILURE = b"Internal Server Error"
+"""The body of what uvicorn answers for an application that fails before the handshake is complete."""
+
 
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """The server's end of one WebSocket; it takes the transport over from the HTTP connection."""
@@ -111,6 +114,13 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self.handshake_complete and not self.close_sent and not self.disconnected:
             self.conn.send_close(INTERNAL_ERROR)
             self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def answered(self, status: int, size: int) -> tuple[int, int]:
+        """Return status and bytes of body that go out, given those that the application has sent; 0: none."""
+        if self.handshake_complete or self.close_sent:
+            return status, size
+        # An answer other than 101 goes out when it is complete.
+        return (500, len(FAILURE)) if self.initial_response is None else (0, 0)
 
     # What the worker calls.
 
