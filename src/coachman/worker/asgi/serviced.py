@@ -149,8 +149,9 @@ class Exchange:
     def answer_late(self) -> bool:
         """Answer 504; nothing was sent, or the watchdog would not have got the request."""
         self._late = True
-        sent = answer_late(self._loop, self.receive, self._send)
-        self._status, self._size = (504, len(LATE_BODY)) if sent else (0, 0)
+        head_only = self.scope["method"] == "HEAD"
+        sent = answer_late(self._loop, self.receive, self._send, head_only=head_only)
+        self._status, self._size = (504, 0 if head_only else len(LATE_BODY)) if sent else (0, 0)
         self.close()
         if self._services.access_log is not None:
             self._services.access_log.flush()  # the loop may never turn again
