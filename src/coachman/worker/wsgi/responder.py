@@ -104,7 +104,11 @@ class Responder(ClientSocket):
                 engine.tally.hold(self, self._started, request.line)
                 self._blocks = iter(result)
             else:
-                head, file.size = response.file_head(file.size)
+                try:
+                    head, file.size = response.file_head(file.size)
+                except BaseException:  # the head is no better than what the application has given
+                    file.close()
+                    raise
                 self._out.send_with_file(head, file)
                 self._finish(response)
         except BadRequest as refusal:
