@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from io import UnsupportedOperation
 from typing import Any
 
 import pytest
 
 from coachman.config.model import Bounds, WorkerConfig
+from coachman.worker.wsgi.body import MEMORY_LIMIT
 
 from .served import TIMEOUT, receive_all, receive_response, served
 
@@ -57,6 +60,8 @@ def answering(body: Body, headers: list[tuple[str, str]]) -> Any:
         ([LookupError("at once")], [], "LookupError: at once"),
         ([b"one", LookupError("midway")], [], "LookupError: midway"),
         (["text"], [], "the body has to be made of bytes, not str"),
+        ([b"one", None, b"two"], [], "the body has to be made of bytes, not NoneType"),
+        (["", b"one"], [], "the body has to be made of bytes, not str"),
         ([b"one", "text"], [], "the body has to be made of bytes, not str"),
         ([b"one"], [("Connection", "close")], "header 'Connection' is the server's to send"),
         ([b"one"], [("Content-Length", "5")], "the body ended 2 bytes before its Content-Length"),
@@ -87,6 +92,30 @@ def test_a_body_is_closed_once_however_it_ends(
         text = capsys.readouterr().err
         assert logged in text
         assert (text == "") == (logged == "")
+
+
+@pytest.mark.parametrize("size", [10, MEMORY_LIMIT + 1])
+@pytest.mark.parametrize("taken", ["getbuffer", "detach"])
+def test_what_an_application_keeps_of_its_input_costs_nobody_else(
+    threads: int, size: int, taken: str
+) -> None:
+    kept: list[Any] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        if (take := getattr(environ["wsgi.input"], taken, None)) is not None and environ["PATH_INFO"] == "/t":
+            with suppress(UnsupportedOperation):  # what is in memory cannot be detached
+                kept.append(take())
+        return [b"done"]
+
+    with served(application, threads) as connect:
+        client = connect()
+        for _ in range(2):
+            client.sendall(b"POST /t HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+            assert receive_response(client)[1] == b"done"
+        another = connect()
+        another.sendall(GET)
+        assert receive_response(another)[1] == b"done"
 
 
 @pytest.mark.parametrize("declared", [5, 7])

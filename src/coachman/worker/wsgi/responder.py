@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.client_socket import LINGER_SIZE, ClientSocket
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LARGE_BODY = 64 * 1024
 """Bytes of a response's body from which on it is not worth a copy to have it in one piece with the head."""
+
+_END: Final[Any] = object()
+"""In place of the next block where there is none; what an application returns in place of one is its fault."""
 
 
 class Responder(ClientSocket):
@@ -122,12 +125,12 @@ class Responder(ClientSocket):
         assert response is not None
         assert blocks is not None
         try:
-            block = None if response.over else next(blocks, None)
-            if block is None:
+            block = _END if response.over else next(blocks, _END)
+            if block is _END:
                 self._blocks = None
                 self._out.send(response.end())
                 self._finish(response)
-            elif block:
+            elif block or not isinstance(block, bytes):
                 self._out.send(response.part(block))
                 if self._out.pending and self._engine.threads > 1:
                     # What an application opened in one thread (a database cursor, say) may be of use in that
