@@ -103,12 +103,12 @@ class ServicedConnection(Connection):
         super()._fail(error)
         self._log()
 
-    def _refuse(self, refusal: BadRequest) -> None:
-        request, self._logged = self._logged, None
+    def _refuse(self, refusal: BadRequest, request: Request | None = None) -> None:
+        self._logged = None
         if request is None:  # what was sent is none, so nothing has begun
             self._out.status = 0
             self._started_ns = monotonic_ns()
-        super()._refuse(refusal)
+        super()._refuse(refusal, request)
         if self._access_log is not None:
             self._write_line(self._access_log, request)
 
