@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from coachman.config.model import AccessLogFormat, WorkerConfig
 from coachman.worker.services import Services, make_services
 
-from .asgi_serving import Receive, Scope, Send, Served, receive_all, receive_through, served
+from .asgi_serving import Receive, Scope, Send, Served, receive_all, served
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -16,11 +17,15 @@ from typing import Any
 import pytest
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
+from coachman.protocol.static.ranges import Span
 from coachman.worker.late_answer import LATE_BODY
 from coachman.worker.services import Services, make_services
+from coachman.worker.static.files import StaticAnswer
 from coachman.worker.watchdog import Watchdog, Watched
 from coachman.worker.wsgi.engine import Application
+from coachman.worker.wsgi.outbox import PendingFile
 from coachman.worker.wsgi.request import Request
+from coachman.worker.wsgi.static_answers import pending_part
 
 from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
 
@@ -99,6 +104,48 @@ def test_several_ranges_come_in_one_body(threads: int, files: Services) -> None:
         assert body.count(b"Content-Range: ") == 2
         ask(client, "/s/small.txt")
         assert receive_response(client)[1] == b"small"
+
+
+def test_ranges_that_cannot_all_be_sent_leave_no_descriptor_open(
+    threads: int, files: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+
+    def failing(part: bytes | Span, fd: int) -> bytes | PendingFile:
+        made.append(part)
+        if len(made) == 4:
+            raise OSError(errno.EMFILE, "as if there were no more")
+        return pending_part(part, fd)
+
+    monkeypatch.setattr("coachman.worker.wsgi.static_answers.pending_part", failing)
+    with served(application, threads, services=files) as connect:
+        client = connect()
+        ask(client, "/s/large.bin", range="bytes=10-1000009,-1000000")
+        assert receive_all(client) == b""
+    assert [isinstance(part, Span) for part in made] == [False, True, False, True]
+
+
+def test_many_pipelined_requests_for_files_hold_few_of_them_open(threads: int, files: Services) -> None:
+    assert files.static is not None
+    find = files.static.answer
+    answers: list[StaticAnswer] = []
+    most_open = 0
+
+    def counted(*args: Any) -> StaticAnswer | None:
+        nonlocal most_open
+        answer = find(*args)
+        if answer is not None:
+            answers.append(answer)
+        most_open = max(most_open, sum(answer.fd >= 0 for answer in answers))
+        return answer
+
+    files.static.answer = counted  # type: ignore[method-assign]
+    with served(application, threads, services=files) as connect:
+        client = connect()
+        client.sendall(b"GET /s/small.txt HTTP/1.1\r\nHost: x\r\n\r\n" * 300)
+        for _ in range(300):
+            assert receive_response(client)[1] == b"small"
+    assert most_open <= 16
 
 
 def test_an_answer_without_a_body_leaves_the_connection_in_step(threads: int, files: Services) -> None:
@@ -419,7 +466,8 @@ def test_an_application_that_takes_too_long_is_answered_for(threads: int, timed:
         assert head.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
         assert body == LATE_BODY
         assert client.recv(1) == b""  # and nothing follows, whatever the application still says
-        assert timed.next_line()["status"] == 504
+        line = timed.next_line()
+        assert (line["status"], line["bytes"]) == (504, len(LATE_BODY))
         timed.leave()
         assert timed.left.wait(TIMEOUT)
 

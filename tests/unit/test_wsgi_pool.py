@@ -10,7 +10,6 @@ from typing import cast
 from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.pool import Pool
 
-
 TIMEOUT = 20.0
 
 

@@ -92,12 +92,12 @@ class AnswerOutbox(Outbox):
         """
         if self.status or self.pending:
             return False  # it would be taken for a part of what was sent before
-        self.status = status
-        self._head_size = self._sent = 0
         try:
-            return self._socket.send(answer) == len(answer)
+            sent = self._socket.send(answer)
         except OSError:
             return False
+        self.status, self._head_size, self._sent = status, answer.find(b"\r\n\r\n") + 4, len(answer)
+        return sent == len(answer)
 
     def _begin(self, data: bytes) -> bool:
         """Look at what is to be sent; return whether it may be."""

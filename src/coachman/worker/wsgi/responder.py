@@ -23,7 +23,7 @@ LARGE_BODY = 64 * 1024
 """Bytes of a response's body from which on it is not worth a copy to have it in one piece with the head."""
 
 _END: Final[Any] = object()
-"""In place of the next block where there is none; what an application returns in place of one is its fault."""
+"""In place of a block where there is no further one; None is what an application may have returned."""
 
 
 class Responder(ClientSocket):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from coachman.protocol.access_log import Access, escaped
 from coachman.protocol.request_ids import named
@@ -21,12 +21,16 @@ from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.environ import REQUEST_ID, Environ
 from coachman.worker.wsgi.request import BadRequest, Request
 from coachman.worker.wsgi.response import Response
-from coachman.worker.wsgi.static_answers import StaticAnswers, pending_part
+from coachman.worker.wsgi.static_answers import StaticAnswers, pending_parts
 
 if TYPE_CHECKING:
     from coachman.worker.access_log import AccessLog
     from coachman.worker.static.files import StaticAnswer
     from coachman.worker.wsgi.serving_loop import ServingLoop
+
+
+LOOKED_AHEAD: Final = 8
+"""Pipelined requests that may all be for files without a thread being needed."""
 
 
 class ServicedConnection(Connection):
@@ -54,7 +58,9 @@ class ServicedConnection(Connection):
         answers = self._static_answers
         if answers is None:
             return super().has_requests
-        return any(answers.find(request) is None for request in self._parser.complete)
+        waiting = self._parser.complete
+        # Each that is looked at keeps its file open until its turn comes.
+        return len(waiting) > LOOKED_AHEAD or any(answers.find(request) is None for request in waiting)
 
     def close(self) -> None:
         """Close the connection and everything that belongs to its requests."""
@@ -145,7 +151,7 @@ class ServicedConnection(Connection):
         response.start(answer.response.status, answer.response.headers)
         head = response.end()
         try:
-            self._out.send_parts(head, [pending_part(part, answer.fd) for part in answer.response.parts])
+            self._out.send_parts(head, pending_parts(answer.response.parts, answer.fd))
         except OSError as error:  # no descriptor to be had, or a disk that fails
             complain(f"cannot send {request.target} to {self._peer.describe()}: {error}")
             self._out.give_up()
