@@ -129,8 +129,9 @@ class ServingLoop(Loop):
             # Closing would do where nobody else has the socket; a queue or a forked process may.
             self._epoll.unregister(connection.fd)
         self.tally.show(CONNECTIONS, self.connections.__len__)
-        if self.draining or len(self.connections) + 1 == self.bounds.connections:
-            self.call_soon(self._arrivals.heed_bound)  # it may have been the last one, or one too many
+        # It may have been the last one, or one too many. Not by their number: threads end some at once.
+        if self.draining or self._arrivals.at_bound:
+            self.call_soon(self._arrivals.heed_bound)
 
     def look_later(self, connection: Connection) -> None:
         """Look at a connection that is fresh here in time, whether its peer's time is up."""
