@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import json
 import os
 import queue
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,12 +19,14 @@ from typing import Any
 import pytest
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
+from coachman.protocol.access_log import Access
 from coachman.protocol.static.ranges import Span
+from coachman.worker.access_log import TOGETHER, AccessLog
 from coachman.worker.late_answer import LATE_BODY
 from coachman.worker.services import Services, make_services
 from coachman.worker.static.files import StaticAnswer
 from coachman.worker.watchdog import Watchdog, Watched
-from coachman.worker.wsgi.engine import Application
+from coachman.worker.wsgi.engine import Application, Engine
 from coachman.worker.wsgi.outbox import PendingFile
 from coachman.worker.wsgi.request import Request
 from coachman.worker.wsgi.static_answers import pending_part
@@ -125,7 +129,9 @@ def test_ranges_that_cannot_all_be_sent_leave_no_descriptor_open(
     assert [isinstance(part, Span) for part in made] == [False, True, False, True]
 
 
-def test_many_pipelined_requests_for_files_hold_few_of_them_open(threads: int, files: Services) -> None:
+def test_many_pipelined_requests_for_files_hold_few_of_them_open(
+    threads: int, files: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert files.static is not None
     find = files.static.answer
     answers: list[StaticAnswer] = []
@@ -139,7 +145,7 @@ def test_many_pipelined_requests_for_files_hold_few_of_them_open(threads: int, f
         most_open = max(most_open, sum(answer.fd >= 0 for answer in answers))
         return answer
 
-    files.static.answer = counted  # type: ignore[method-assign]
+    monkeypatch.setattr(files.static, "answer", counted)
     with served(application, threads, services=files) as connect:
         client = connect()
         client.sendall(b"GET /s/small.txt HTTP/1.1\r\nHost: x\r\n\r\n" * 300)
@@ -561,3 +567,70 @@ def test_other_requests_go_on_beside_a_stuck_one(timed: Timed) -> None:
         ask(other, "/other")
         assert receive_response(other)[1] == b"application /other"
         timed.leave()
+
+
+# The access log's pipe, where it is full.
+
+
+@pytest.fixture
+def full_log() -> Iterator[tuple[Services, int]]:
+    """Services with an access log whose pipe is small, and the end of that to read from."""
+    ends: list[int] = []
+    config = WorkerConfig(access_log=AccessLogFormat.COMMON)
+    services = make_services(config, None, lambda fd: ends.append(os.dup(fd)))
+    assert services is not None
+    fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 4096)
+    yield services, ends[0]
+    os.close(ends[0])
+
+
+def fill(log: AccessLog) -> None:
+    for _ in range(TOGETHER * 10):
+        log.add(Access("", "GET", "/", "HTTP/1.1", 200, 1, 1, 1, "", "", ""))
+
+
+def test_the_last_lines_may_find_the_pipe_full_after_the_end_of_the_engine(
+    full_log: tuple[Services, int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coachman.worker.access_log.CLOSING_SECONDS", 0.01)
+    services, _ = full_log
+    engine = Engine(application, WorkerConfig(), services)
+    engine.close()
+    assert services.access_log is not None
+    fill(services.access_log)
+    services.close()
+    assert "lines of the access log are lost" in capsys.readouterr().err
+
+
+def test_a_pipe_that_fills_while_the_loop_has_just_emptied_it_is_watched_again(
+    full_log: tuple[Services, int],
+) -> None:
+    services, read_end = full_log
+    log = services.access_log
+    assert log is not None
+    flush, flushed = log.flush, threading.Event()
+
+    def flush_before_another_thread_does() -> bool:
+        done = flush()
+        if done and not flushed.is_set():
+            flushed.set()
+            fill(log)
+            assert flush() is False  # the other thread finds the pipe full, before the loop goes on
+        return done
+
+    log.flush = flush_before_another_thread_does  # type: ignore[method-assign]
+    with served(application, 1, services=services):
+        fill(log)
+        assert flush() is False
+        received = 0
+        lines = 2 * TOGETHER * 10
+        while received < lines:
+            assert select.select([read_end], [], [], TIMEOUT)[0], f"{received} lines of {lines} came"
+            received += os.read(read_end, 4096).count(b"\n")
+    services.close()
+
+
+def test_a_signal_that_comes_when_the_loop_is_closed_finds_nothing_to_do() -> None:
+    engine = Engine(application, WorkerConfig())
+    engine.close()
+    engine.call_soon(pytest.fail)

@@ -81,7 +81,10 @@ class Engine(ServingLoop):
         access_log = services.access_log
         if access_log is not None:
             self.at_end_of_turn = access_log.flush
-            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
+            # In the loop's thread: in another one it might be forgotten by a loop that has just written all.
+            access_log.on_stuck = lambda: self.call_soon(
+                lambda: self.call_when_writable(access_log.fd, access_log.flush)
+            )
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
