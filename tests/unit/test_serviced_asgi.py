@@ -213,11 +213,11 @@ def run_out(watchdog: Watchdog) -> None:
     watchdog._wake.set()
 
 
-def timing() -> tuple[Services, Watchdog, queue.Queue[bool]]:
+def timing(method: str = "GET") -> tuple[Services, Watchdog, queue.Queue[bool]]:
     answers: queue.Queue[bool] = queue.Queue()
 
     def on_timed_out(request: Watched, since: float, thread: int) -> Callable[[], None]:
-        assert request.describe_request() == "GET / from 127.0.0.1"
+        assert request.describe_request() == f"{method} / from 127.0.0.1"
         answered = request.answer_late()
         return lambda: answers.put(answered)
 
@@ -290,7 +290,7 @@ def test_a_response_that_has_begun_may_take_its_time() -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_loop_that_is_stuck_is_passed_by(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coachman.worker.asgi.late_answer.LOOP_SECONDS", 0.02)
-    services, watchdog, answers = timing()
+    services, watchdog, answers = timing(method)
 
     async def main() -> bytes:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
