@@ -93,6 +93,30 @@ def test_a_client_that_left_before_the_answer_has_got_none(log: tuple[Services, 
     assert (line["status"], line["bytes"]) == (None, 0)
 
 
+@pytest.mark.parametrize("websocket", [False, True])
+@pytest.mark.parametrize(("source", "believed"), [("203.0.113.1", False), ("127.0.0.1", True)])
+def test_who_was_introduced_is_no_proxy_whose_request_ids_are_taken_over(
+    log: tuple[Services, int], source: str, believed: bool, websocket: bool
+) -> None:
+    """The PROXY protocol is spoken by proxies that pass requests on as they are."""
+    services, read_end = log
+    upgrade = (
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    )
+    fields = upgrade if websocket else "Connection: close\r\n"
+    with served(application, WorkerConfig(proxy_protocol=True)) as serving:
+        serving.engine.use_services(services)
+        client = serving.connect()
+        client.sendall(
+            f"PROXY TCP4 {source} 198.51.100.7 4711 443\r\nGET /denied HTTP/1.1\r\nHost: x\r\n"
+            f"X-Request-Id: the-clients\r\n{fields}\r\n".encode()
+        )
+        receive_all(client)
+        line = line_of(read_end)
+    assert (line["request_id"] == "the-clients") == believed
+
+
 @pytest.mark.parametrize(("path", "status"), [("/denied", 401), ("/fails", 500), ("/silent", 500)])
 def test_a_websocket_that_does_not_come_about_has_the_status_of_its_answer(
     log: tuple[Services, int], path: str, status: int

@@ -148,7 +148,7 @@ class HttpConnection(Leaving):
         # The handshake is made from this, which may have been a whole URL.
         self.url = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         self.ws_protocol_class = partial(  # type: ignore[assignment]
-            WebSocketConnection, self._context, scope["client"], scope["scheme"] == "https"
+            WebSocketConnection, self._context, self.client, scope["client"], scope["scheme"] == "https"
         )
         super().handle_websocket_upgrade()
         websocket = self.transport.get_protocol()

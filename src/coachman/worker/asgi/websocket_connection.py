@@ -27,15 +27,20 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def __init__(
         self,
         context: Context,
+        peer: tuple[str, int] | None,
         client: tuple[str, int] | None,
         secure: bool,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
     ) -> None:
-        """`client`, and whether the connection is `secure`, are as proxies have said, where one did."""
+        """`peer` has connected, or was introduced by the PROXY protocol.
+
+        `client`, and whether the connection is `secure`, are as proxies have said, where one did.
+        """
         super().__init__(config, server_state, app_state, _loop=context.loop)
         self._context = context
+        self.peer = peer
         self._client = client
         self._secure = secure
         self._unsent = 0
