@@ -68,7 +68,6 @@ class ServicedConnection(Connection):
         self._log()
         if self._static_answers is not None:
             self._static_answers.close()
-        self._out.give_up()
 
     # Serving one request.
 
