@@ -149,7 +149,7 @@ async def many() -> None:
         try:
             began = time.monotonic()
             await application.start()
-            await application.pool.generations.begin("the bench").finished
+            await application.begin_restart("the bench").finished
             print(f"many: {MANY} workers, started and restarted in {time.monotonic() - began:.0f} s")
             times, ready = [], 0
             for _ in range(5):

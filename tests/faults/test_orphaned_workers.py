@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -151,6 +152,21 @@ def test_a_request_that_does_not_end_is_cut(tmp_path: Path, gate: Gate, options:
             client.get("/10")
             gate.wait_for_arrival()
             assert_nothing_outlives(server, within=IN_TIME, at_least=4)
+
+
+def test_a_stopped_worker_ends_in_the_time_that_was_configured_last(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO)
+    file = tmp_path / "coachman.toml"
+    usual = 'bind = "127.0.0.1:0"\nprocesses = 1\n'
+    file.write_text(usual + "drain-timeout = 3600\n")
+    with CoachmanServe("--config", file) as server:
+        server.ready_workers(1)
+        file.write_text(usual + "drain-timeout = 0.2\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_output("the restart is done")
+        (worker,) = re.findall(r"worker 2 \(pid (\d+)\) is ready", server.output())
+        os.kill(int(worker), signal.SIGSTOP)
+        assert_nothing_outlives(server, within=IN_TIME, at_least=3)
 
 
 def test_a_stopped_worker_ends(tmp_path: Path, options: tuple[str, ...]) -> None:

@@ -142,6 +142,40 @@ def test_it_is_gone_when_it_is_closed() -> None:
     asyncio.run(main())
 
 
+def test_what_it_sees_to_can_change() -> None:
+    async def main() -> None:
+        lifeline, notes = Lifeline(), Notes()
+        undertaker = Undertaker([Estate(lifeline, 5.0, [])], notes.add)
+        (first,) = undertaker.pids()
+        undertaker.look_after([Estate(lifeline, 5.0, [])])
+        assert undertaker.pids() == {first}, "that is no change"
+        undertaker.look_after([Estate(lifeline, 60.0, [])])
+        (second,) = undertaker.pids()
+        assert second != first
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        undertaker.close()
+        lifeline.close()
+
+    asyncio.run(main())
+
+
+def test_one_that_cannot_be_replaced_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        lifeline, notes = Lifeline(), Notes()
+        undertaker = Undertaker([Estate(lifeline, 5.0, [])], notes.add)
+        (first,) = undertaker.pids()
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", "/nonexistent/python")
+            undertaker.look_after([Estate(lifeline, 60.0, [])])
+        assert "goes by the drain timeouts of before: [Errno 2]" in await notes.next()
+        assert undertaker.pids() == {first}
+        undertaker.close()
+        lifeline.close()
+
+    asyncio.run(main())
+
+
 def test_one_that_was_killed_is_replaced() -> None:
     async def main() -> None:
         notes = Notes()

@@ -27,8 +27,8 @@ MIB: Final = 2**20
         (Limits(silence=60), WorkerUse(silent_for=59), WorkerUse(silent_for=60), "heartbeat-timeout"),
         (
             Limits(request_time=30),
-            WorkerUse(in_flight=1, oldest_request=31.9, silent_for=31.9),
-            WorkerUse(in_flight=1, oldest_request=32.1, silent_for=32.1),
+            WorkerUse(idle_for=0, oldest_request=31.9, silent_for=31.9),
+            WorkerUse(idle_for=0, oldest_request=32.1, silent_for=32.1),
             "request-timeout",
         ),
     ],
@@ -46,17 +46,23 @@ def test_memory_that_was_not_looked_at_exceeds_nothing() -> None:
 
 
 def test_a_long_request_in_the_loop_is_no_silence() -> None:
-    busy = WorkerUse(in_flight=1, oldest_request=3600, silent_for=3600)
+    busy = WorkerUse(idle_for=0, oldest_request=3600, silent_for=3600)
     assert excess(busy, Limits(silence=60)) is None
 
 
+def test_after_a_long_request_the_ping_that_has_waited_for_it_gets_its_time() -> None:
+    limits = Limits(silence=60)
+    assert excess(WorkerUse(silent_for=3600, idle_for=59), limits) is None
+    assert excess(WorkerUse(silent_for=3660, idle_for=60), limits) is not None
+
+
 def test_a_long_request_beside_a_loop_that_turns_is_left_to_the_workers_own_watchdog() -> None:
-    streaming = WorkerUse(in_flight=1, oldest_request=3600, silent_for=0)
+    streaming = WorkerUse(idle_for=0, oldest_request=3600, silent_for=0)
     assert excess(streaming, Limits(silence=60, request_time=30)) is None
 
 
 def test_a_worker_that_a_signal_has_stopped_is_silent_whatever_it_has_in_hand() -> None:
-    found = excess(WorkerUse(in_flight=1, silent_for=61, stopped=True), Limits(silence=60))
+    found = excess(WorkerUse(idle_for=0, silent_for=61, stopped=True), Limits(silence=60))
     assert found is not None
     assert found.stuck
 

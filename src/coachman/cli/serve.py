@@ -23,9 +23,10 @@ def serve(application: str | None, config_file: Path | None, **given: Any) -> No
     APP is MODULE:ATTRIBUTE, a file, or a folder with a passenger_wsgi.py or wsgi.py in it; the attribute is
     "application" where none is named. Without APP and without a file, the current folder is served.
     """
-    config = loaded_from(application, config_file, given).config
+    loaded = loaded_from(application, config_file, given)
+    config = loaded.config
     try:
-        asyncio.run(serve_until_stopped(config))
+        asyncio.run(serve_until_stopped(config, loaded.read_again))
     except StartFailed as error:
         # On standard output the log has just shown what the process printed; a file has to be looked for.
         quote = config.log_file is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +53,7 @@ class Given:
 class Loaded:
     """The configuration, and where each of its values comes from."""
 
+    given: Given
     config: SupervisorConfig
     file: Path | None
     supervisor: Layer
@@ -60,6 +61,13 @@ class Loaded:
     """By the application's title."""
     notes: tuple[str, ...]
     """What looks like a mistake, but may be none."""
+
+    def read_again(self) -> SupervisorConfig:
+        """Return what is configured by now: by the same file, if there was one, options and variables.
+
+        Raises `ConfigurationError`, with the place, for whatever is wrong.
+        """
+        return load(replace(self.given, file=self.file)).config
 
 
 def load(given: Given) -> Loaded:
@@ -94,6 +102,7 @@ def load(given: Given) -> Loaded:
         if not layer[NAME].value:
             layer[NAME] = Found(config.title, layer[NAME].origins)
     return Loaded(
+        given=given,
         config=supervisor_config(applications, settled),
         file=None if file is None else file.path,
         supervisor=supervisor,

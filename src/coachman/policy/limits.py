@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -36,10 +37,10 @@ class WorkerUse:
     memory: int | None = None
     """None: it was not looked at."""
     age: float = 0.0
-    in_flight: int = 0
-    """Requests that are in the application."""
     oldest_request: float = 0.0
-    """Seconds that the oldest of these has been there."""
+    """Seconds that the oldest of its requests has been in the application."""
+    idle_for: float = math.inf
+    """Seconds for which no request has been seen there."""
     silent_for: float = 0.0
     """Seconds for which it has owed an answer to a ping."""
     stopped: bool = False
@@ -63,12 +64,12 @@ def excess(use: WorkerUse, limits: Limits) -> Excess | None:
 
     A worker that does not answer a ping is not stuck as long as it has a request in the application: an
     application that is called in the loop, or that keeps the interpreter to itself, may take its time, up to
-    the limit for requests.
+    the limit for requests. Once that is over, the loop has as long again for the ping that has waited.
     """
     if limits.silence and use.silent_for >= limits.silence:
         if use.stopped:
             return Excess("heartbeat-timeout", "a signal has stopped it", stuck=True)
-        if not use.in_flight:
+        if use.idle_for >= limits.silence:
             reason = f"it has given no sign of life for {use.silent_for:.0f} s"
             return Excess("heartbeat-timeout", reason, stuck=True)
     late = limits.request_time + WATCHDOG_GRACE

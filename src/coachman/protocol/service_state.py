@@ -46,8 +46,8 @@ class ServiceReport:
 
     def __init__(self, *, start_budget: float, stop_budget: float, pid: int | None) -> None:
         self.state = ServiceState.STARTING
-        self._start_budget = start_budget
-        self._stop_budget = stop_budget
+        self.start_budget = start_budget
+        self.stop_budget = stop_budget
         self._pid = pid
         self._status = ""
         self._silent = False
@@ -56,7 +56,7 @@ class ServiceReport:
 
     def begin(self) -> bytes:
         """Return what is to be said first."""
-        return _message([("STATUS", "starting"), _extension(self._start_budget)])
+        return _message([("STATUS", "starting"), _extension(self.start_budget)])
 
     def news(self, progress: Sequence[Progress], *, stopping: bool, now_ns: int) -> list[bytes]:
         """Return the messages that are due, in order; `now_ns` in monotonic nanoseconds."""
@@ -104,9 +104,9 @@ class ServiceReport:
             case ServiceState.READY:
                 return [("READY", 1)] + ([("MAINPID", self._pid)] if self._pid is not None else [])
             case ServiceState.RELOADING:
-                return [("RELOADING", 1), ("MONOTONIC_USEC", now_ns // 1000), _extension(self._start_budget)]
+                return [("RELOADING", 1), ("MONOTONIC_USEC", now_ns // 1000), _extension(self.start_budget)]
             case _:
-                return [("STOPPING", 1), _extension(self._stop_budget)]
+                return [("STOPPING", 1), _extension(self.stop_budget)]
 
 
 def status_line(progress: Iterable[Progress], *, stopping: bool) -> str:

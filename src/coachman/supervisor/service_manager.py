@@ -57,6 +57,11 @@ class ServiceManager:
             if environment.watchdog is not None:
                 self._feed(environment.watchdog / 2)
 
+    def configured(self, applications: Sequence[ApplicationConfig]) -> None:
+        """Ask for as much time from now on as these may take."""
+        self._report.start_budget = start_budget(applications)
+        self._report.stop_budget = stop_budget(applications)
+
     def refresh(self) -> None:
         """Tell what has changed since the last time."""
         if self._socket is not None:

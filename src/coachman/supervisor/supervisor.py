@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from coachman.config.model import SupervisorConfig
@@ -12,6 +12,7 @@ from coachman.supervisor.application.application import Application
 from coachman.supervisor.control.requests import Requests
 from coachman.supervisor.control.server import ControlServer
 from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.live_configuration import LiveConfiguration
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.metrics_server import MetricsServer
 from coachman.supervisor.operations import Operations
@@ -25,8 +26,10 @@ from coachman.unix.allocation import keep_freed_memory
 from coachman.unix.pid_file import pid_file
 
 
-async def serve(config: SupervisorConfig) -> None:
+async def serve(config: SupervisorConfig, read: Callable[[], SupervisorConfig]) -> None:
     """Serve the applications until it is asked to stop, by a signal or on the control socket.
+
+    `read` returns what is configured by now, or raises `ConfigurationError`: restarts go by it.
 
     Raises `ConfigurationError` where an address, the log file, the pid file or the runtime folder cannot be
     used, `StartFailed` where the only application's first worker does not become ready. Whatever happens, no
@@ -46,11 +49,20 @@ async def serve(config: SupervisorConfig) -> None:
         overview = Overview(applications, log)
         manager = ServiceManager(service, config.applications, overview.progress, log.note)
         on_end.callback(manager.close)
+        live = LiveConfiguration(config, read, log.note)
+        undertaker: Undertaker | None = None
+
+        def on_change() -> None:
+            manager.configured([application.config for application in applications])
+            manager.refresh()
+            if undertaker is not None:
+                undertaker.look_after([application.estate for application in applications])
+
         passed = adopt_passed_sockets(service.descriptors, config.applications)
         for each in config.applications:
             about = log if len(config.applications) == 1 else log.about(each.title)
             application = Application(
-                each, about, passed=passed.get(each.title, ()), on_change=manager.refresh
+                each, about, passed=passed.get(each.title, ()), reread=live.of, on_change=on_change
             )
             applications.append(application)
             on_end.callback(application.close)

@@ -16,15 +16,16 @@ from coachman.errors import ConfigurationError
 from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
 from coachman.supervisor.activation import addresses_to_bind
+from coachman.supervisor.application.background import Background
 from coachman.supervisor.application.demand_watch import DemandWatch
 from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.limit_watch import LimitWatch
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.refusals import Refusals
-from coachman.supervisor.application.reloading import Reloading, require_watchfiles
-from coachman.supervisor.application.restart_file import RestartFile
+from coachman.supervisor.application.reloading import require_watchfiles
+from coachman.supervisor.application.restart_triggers import RestartTriggers
 from coachman.supervisor.application.standing import Standing
-from coachman.supervisor.failures.failure import StartFailed
+from coachman.supervisor.failures.failure import FailureKind, StartFailed, StartFailure
 from coachman.supervisor.failures.failure_page import failure_page
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.application_process import ENDING_GRACE_SECONDS, first_of
@@ -59,50 +60,51 @@ class Application:
         log: Log,
         *,
         passed: Sequence[Listener] = (),
+        reread: Callable[[ApplicationConfig], ApplicationConfig] = lambda now: now,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Listen at its addresses, and with the listeners that were `passed`, which it owns from now on.
 
-        `on_change` is called when `progress` may have changed.
+        `reread` says at each restart what is configured by now, in place of what holds, with the same
+        addresses and the same title; it raises `ConfigurationError`. `on_change` is called when `progress`,
+        `config` or `estate` may have changed.
         """
+        self._reread = reread
         self._report_change = on_change
         self.config = config
+        """What holds: that of the generation which serves."""
         self.name = config.title
         self.processes = config.scaling.processes
         """How many workers there may be; `scale` changes it."""
         self._log = log
-        self._reloading: Reloading | None = None
+        self._triggers: RestartTriggers | None = None
+        self._background = Background()
         self._on_close = ExitStack()
-        if config.restart.reload:
-            require_watchfiles()
         with ExitStack() as on_failure:
-            settings = config.process
-            identity = find_identity(settings.user, settings.group)
             self.listeners = list(passed)
             for listener in passed:
                 on_failure.callback(listener.close)
+            self._account = _account(config)
             for address in addresses_to_bind(config, passed):
                 self.listeners.append(listener := Listener.bind(address))
                 on_failure.callback(listener.close)
-            # Twice: where the pool shrinks or is replaced, those that drain have slots as well.
-            slots = 2 * config.scaling.processes.most + config.restart.surge + SPARE_SLOTS
+            slots = _slots(config.scaling.processes, config.restart.surge) + SPARE_SLOTS
             self._scoreboard = Scoreboard.create(slots)
             on_failure.callback(self._scoreboard.close)
             self._handoff = HandoffQueue.create()
             on_failure.callback(self._handoff.close)
             self._lifeline = Lifeline()
             on_failure.callback(self._lifeline.close)
-            account = Account(identity, settings.umask)
             workplace = Workplace(self.listeners, self._scoreboard, self._handoff, self._lifeline)
-            self.pool = Pool(config, account, workplace, log, self._on_change)
+            self.pool = Pool(config, workplace, log, on_change=self._on_change, on_serving=self._go_by)
             self._standing = Standing(config, self.pool, self._scoreboard, self.listeners)
-            self._limit_watch = LimitWatch(config, self.pool, self._scoreboard, log.note)
+            self._limit_watch = LimitWatch(self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._demand_watch = DemandWatch(
                 config, self.pool, self._scoreboard, self.listeners, self._refusals, log.note
             )
             self._on_close = on_failure.pop_all()
-        if os.geteuid() == 0 and identity is None:
+        if os.geteuid() == 0 and self._account.identity is None:
             log.note(f"{self.name} runs as root; --user NAME runs it with less power")
 
     @property
@@ -117,9 +119,9 @@ class Application:
 
         With `keep_trying`, a start that fails is reported in the log and tried again, later and later.
         """
-        self._watch_for_changes()
+        self._triggers = RestartTriggers(self.config, self.begin_restart, self._log)
         self.pool.generations.keep_trying = keep_trying
-        generation = self.pool.generations.begin("start")
+        generation = self.pool.generations.begin("start", self.config, self._account)
         await first_of(generation.tried)
         while (newest := self.pool.generations.newest) is not generation and newest is not None:
             generation = newest  # a restart was asked for before the first worker was ready
@@ -133,6 +135,7 @@ class Application:
     async def restart(self, cause: str) -> RestartStatus:
         """Replace the workers by those of a new generation, one by one; return what came of it.
 
+        The generation goes by what is configured by then; where that cannot be used, the restart has failed.
         `cause` says who or what asked for it. Returns once no worker of an earlier generation takes requests
         any more, or once it is clear that this will not be: the generation's first worker could not be
         started ("failed", and the workers of before serve on), or another restart was asked for meanwhile
@@ -143,7 +146,15 @@ class Application:
 
     def begin_restart(self, cause: str) -> Generation:
         """Do as `restart` does, without waiting for what comes of it."""
-        return self.pool.generations.begin(cause)
+        config, account = self.config, self._account
+        try:
+            config = self._reread(config)
+            account = _account(config)
+            self._require_room(config.scaling.processes, config.restart.surge)
+        except ConfigurationError as error:
+            failure = StartFailure(FailureKind.MISCONFIGURED, None, str(error))
+            return self.pool.generations.refuse(cause, self.config, self._account, failure)
+        return self.pool.generations.begin(cause, config, account)
 
     async def outcome(self, generation: Generation) -> RestartStatus:
         """Wait for what comes of a restart that was begun; where a later one supersedes it, of that one.
@@ -163,15 +174,10 @@ class Application:
         `ConfigurationError` where it is neither, or would leave none, or more than there is room for.
         """
         processes = scaled(self.processes, change)
-        room = (self._scoreboard.slots - self.config.restart.surge - 1) // 2
-        if processes.most > room:
-            raise ConfigurationError(
-                f"{self.name} has room for {room} workers, not for {processes.most}; for more, "
-                f"start the server with --processes {processes}"
-            )
+        self._require_room(processes, self.config.restart.surge)
         self.processes = processes
-        self._demand_watch.set_processes(self.processes)
-        return self.processes
+        self._demand_watch.use(self.config, processes)
+        return processes
 
     async def dump(self, pid: int | None = None) -> dict[int, str]:
         """Return the stacks of all threads of the worker `pid`, or of every worker, by pid; "": it told none.
@@ -187,13 +193,14 @@ class Application:
 
     async def stop(self) -> None:
         """Drain every worker and wait until all have ended. May be called while `start` is under way."""
-        if self._reloading is not None:
-            await self._reloading.stop()
+        if self._triggers is not None:
+            await self._triggers.stop()
         self._demand_watch.stop()
         await self._limit_watch.stop()
         await self.pool.stop()
         self._refusals.refuse_left(self._handoff)
         await self._refusals.stop()
+        await self._background.wait()
 
     def kill(self) -> None:
         """Kill every worker; `stop`, under way or still to come, then ends at once."""
@@ -215,14 +222,27 @@ class Application:
         """Return how far it is: cheap enough to be looked at upon every change."""
         return self._standing.progress(self.processes)
 
-    def _watch_for_changes(self) -> None:
-        root, restart = self.config.location.root, self.config.restart
-        if restart.file:
-            cause = f"{restart.file} was touched"
-            restart_file = RestartFile(root, restart.file, lambda: self.begin_restart(cause), self._log)
-            self._on_close.callback(restart_file.close)
-        if restart.reload:
-            self._reloading = Reloading(root, lambda file: self.begin_restart(f"{file} changed"), self._log)
+    def _go_by(self, generation: Generation) -> None:
+        """Take over what was configured for the generation that serves from now on."""
+        before, self.config = self.config, generation.config
+        self._account = generation.source.account
+        if self.config.scaling.processes != before.scaling.processes:
+            self.processes = self.config.scaling.processes  # else it is as `scale` may have left it
+        self.pool.surge = self.config.restart.surge
+        self._standing.config = self.config
+        if self.config != before:
+            self._demand_watch.use(self.config, self.processes)
+        if self._triggers is not None and not self._triggers.suit(self.config):
+            self._background.run(self._triggers.stop())
+            self._triggers = RestartTriggers(self.config, self.begin_restart, self._log)
+
+    def _require_room(self, processes: ProcessCount, surge: int) -> None:
+        if _slots(processes, surge) > self._scoreboard.slots:
+            room = (self._scoreboard.slots - surge) // 2
+            raise ConfigurationError(
+                f"{self.name} has room for {room} workers, not for {processes.most}; for more, "
+                f"start the server with --processes {processes}"
+            )
 
     def _on_change(self) -> None:
         self._refusals.refuse_all(self.pool.out_of_order)
@@ -241,3 +261,19 @@ class Application:
 
     def _count_refusal(self) -> None:
         self.pool.history.shed += 1
+
+
+def _account(config: ApplicationConfig) -> Account:
+    """Return who the application is to run as.
+
+    Raises `ConfigurationError` where there is no such user, or a package that the configuration asks for.
+    """
+    if config.restart.reload:
+        require_watchfiles()
+    settings = config.process
+    return Account(find_identity(settings.user, settings.group), settings.umask)
+
+
+def _slots(processes: ProcessCount, surge: int) -> int:
+    """Return how many workers there can be at once: those that drain beside those that serve."""
+    return 2 * processes.most + surge

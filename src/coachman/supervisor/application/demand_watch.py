@@ -53,16 +53,17 @@ class DemandWatch:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Begin to look, if there is a need to."""
+        self.stop()
         if self._needed:
             self._look()
 
-    def set_processes(self, processes: ProcessCount) -> None:
-        """Keep the number of workers within other bounds from now on."""
-        self.bounds = _bounds(self._config, processes)
+    def use(self, config: ApplicationConfig, processes: ProcessCount) -> None:
+        """Go by this configuration from now on, and keep the number of workers within `processes`."""
+        self._config = config
+        self.bounds = _bounds(config, processes)
         wanted = min(max(self._pool.wanted, processes.least), processes.most)
         self._want(Scaling(wanted, (time.monotonic(),) * (wanted - processes.least)))
-        self.stop()
         self.start()
 
     def stop(self) -> None:

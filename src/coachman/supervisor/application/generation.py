@@ -1,10 +1,11 @@
-"""A generation: one state of the code, where its workers come from, and the restart that brought it."""
+"""A generation: one state of code and configuration, where its workers come from, what came of it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 
+from coachman.config.model import ApplicationConfig
 from coachman.policy.generation import GenerationEvent, GenerationState, next_generation_state
 from coachman.policy.repetition import Repetition
 from coachman.protocol.status import RestartStatus
@@ -13,14 +14,16 @@ from coachman.supervisor.failures.failure import StartFailure
 
 
 class Generation:
-    """The workers that are made from one state of the code, and how far they have got.
+    """The workers that are made from one state of the code and the configuration, and how far they are.
 
     `source`, which makes them, is this generation's own: a preloader has loaded the code once and for all.
     """
 
-    def __init__(self, number: int, source: WorkerSource, cause: str) -> None:
+    def __init__(self, number: int, config: ApplicationConfig, source: WorkerSource, cause: str) -> None:
         loop = asyncio.get_running_loop()
         self.number = number
+        self.config = config
+        """What was configured when it was asked for; `source` has it with links followed."""
         self.source = source
         self.state = GenerationState.STARTING
         self.failure: StartFailure | None = None

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from coachman.config.changes import changed_keys
 from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import restart_delay
 from coachman.policy.generation import GenerationEvent, GenerationState
@@ -27,21 +28,29 @@ class Generations:
 
     At most one serves, and at most one is tried beside it. One that is asked for while another is tried, or
     takes over, supersedes that one: the newest code wins. `on_change` is called when something has changed
-    that the pool has to look at.
+    that the pool has to look at, and `on_serving` when another generation serves.
     """
 
     def __init__(
-        self, config: ApplicationConfig, account: Account, log: Log, on_change: Callable[[], None]
+        self,
+        title: str,
+        log: Log,
+        *,
+        on_change: Callable[[], None],
+        on_serving: Callable[[Generation], None],
     ) -> None:
         self.serving: Generation | None = None
         self.coming: Generation | None = None
         self.newest: Generation | None = None
+        """The last one that was begun."""
+        self.latest: Generation | None = None
+        """The last one that was asked for, also where it could not be begun."""
         self.keep_trying = False
         """Whether the first generation is tried again and again where it cannot be started."""
-        self._config = config
-        self._account = account
+        self._title = title
         self._log = log
         self._on_change = on_change
+        self._on_serving = on_serving
         self._living: dict[int, Generation] = {}
         self._retry: asyncio.TimerHandle | None = None
         self._background = Background()
@@ -62,17 +71,18 @@ class Generations:
         """Return a generation that is not gone."""
         return self._living[number]
 
-    def begin(self, cause: str) -> Generation:
+    def begin(self, cause: str, config: ApplicationConfig, account: Account) -> Generation:
         """Begin a generation, because of `cause`; a restart that is still under way is superseded."""
-        number = 1 if self.newest is None else self.newest.number + 1
-        source = WorkerSource(self._config, self._account, number, self._log)
-        generation = Generation(number, source, cause)
+        generation = self._made(cause, config, account)
         if self._stopping:
             generation.finish("failed", "the server stops")
             return generation
-        self._living[number] = self.newest = generation
+        number = generation.number
+        self._living[number] = self.newest = self.latest = generation
         if self.serving is not None:
-            self._log.note(f"{cause}: generation {number} of {self._config.title} is started")
+            self._log.note(f"{cause}: generation {number} of {self._title} is started")
+            if changed := changed_keys(self.serving.config, config):
+                self._log.note(f"generation {number} has other settings: {', '.join(changed)}")
         superseded, self.coming = self.coming, generation
         if superseded is not None:
             self._cancel_retry()
@@ -80,6 +90,16 @@ class Generations:
         for other in self._living.values():
             if other is not generation:
                 other.finish("superseded", f"generation {number} was asked for")
+        self._on_change()
+        return generation
+
+    def refuse(
+        self, cause: str, config: ApplicationConfig, account: Account, failure: StartFailure
+    ) -> Generation:
+        """Abandon a generation before it has begun, because of `failure`; whatever is under way goes on."""
+        self.latest = generation = self._made(cause, config, account)
+        self._abandon(generation, failure)
+        self._say_abandoned(generation, failure)
         self._on_change()
         return generation
 
@@ -93,32 +113,28 @@ class Generations:
         if before is not None:
             before.advance(GenerationEvent.SUPERSEDED)
             self._log.note(f"generation {generation.number} serves; generation {before.number} is replaced")
+        self._on_serving(generation)
         return True
 
     def note_failed(self, generation: Generation, failure: StartFailure) -> None:
         """Note that the first worker of `coming` could not be started."""
-        generation.failure = failure
-        why = summary(failure, quote_printed=False)
         if self.serving is None and self.keep_trying:
+            generation.failure = failure
             generation.failures += 1
             generation.waits = True
             delay = restart_delay(generation.failures + 1)
             self._retry = asyncio.get_running_loop().call_later(delay, self._try_again, generation)
             unsaid = generation.repetition.kept_quiet((failure.kind, failure.reason), time.monotonic())
             if unsaid is not None:
-                again = f"{self._config.title} is tried again in {duration(delay)}{times_more(unsaid)}"
-                self._log.note(f"{again}: {why}")
+                again = f"{self._title} is tried again in {duration(delay)}{times_more(unsaid)}"
+                self._log.note(f"{again}: {_in_full(failure)}")
             if not generation.tried.done():
                 generation.tried.set_result(None)
             return
         self.coming = None
-        generation.advance(GenerationEvent.FAILED)
-        generation.finish("failed", failure.headline)
+        self._abandon(generation, failure)
         if self.serving is not None:
-            self._log.note(
-                f"generation {generation.number} is abandoned, generation {self.serving.number} goes on "
-                f"serving: {why}"
-            )
+            self._say_abandoned(generation, failure)
 
     def settle(self, members: Sequence[Member], wanted: int) -> None:
         """Finish a restart of which nothing is left to do, and end generations without workers."""
@@ -156,6 +172,19 @@ class Generations:
             self._background.run(self._end(generation))
         await self._background.wait()
 
+    def _made(self, cause: str, config: ApplicationConfig, account: Account) -> Generation:
+        number = 1 if self.latest is None else self.latest.number + 1
+        return Generation(number, config, WorkerSource(config, account, number, self._log), cause)
+
+    def _abandon(self, generation: Generation, failure: StartFailure) -> None:
+        generation.failure = failure
+        generation.advance(GenerationEvent.FAILED)
+        generation.finish("failed", failure.headline)
+
+    def _say_abandoned(self, generation: Generation, failure: StartFailure) -> None:
+        goes_on = "" if self.serving is None else f", generation {self.serving.number} goes on serving"
+        self._log.note(f"generation {generation.number} is abandoned{goes_on}: {_in_full(failure)}")
+
     async def _end(self, generation: Generation) -> None:
         await generation.source.stop()
         self._living.pop(generation.number, None)
@@ -167,3 +196,7 @@ class Generations:
     def _cancel_retry(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
+
+
+def _in_full(failure: StartFailure) -> str:
+    return summary(failure, quote_printed=False)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 
-from coachman.config.model import ApplicationConfig
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import (
     MEMORY_PERIOD,
     Excess,
-    Limits,
     WorkerUse,
     check_period,
     excess,
@@ -32,18 +29,7 @@ class LimitWatch:
     It sleeps as long as no limit can have been reached; without limits, for ever.
     """
 
-    def __init__(
-        self, config: ApplicationConfig, pool: Pool, scoreboard: Scoreboard, note: Callable[[str], None]
-    ) -> None:
-        restart = config.restart
-        self._limits = Limits(
-            requests=restart.max_requests,
-            memory=restart.max_worker_memory,
-            age=restart.max_worker_age,
-            request_time=config.worker.request_timeout,
-            silence=restart.heartbeat_timeout,
-        )
-        self._jitter = restart.max_requests_jitter
+    def __init__(self, pool: Pool, scoreboard: Scoreboard, note: Callable[[str], None]) -> None:
         self._pool = pool
         self._scoreboard = scoreboard
         self._note = note
@@ -55,7 +41,7 @@ class LimitWatch:
 
     def wake(self) -> None:
         """Look when there may be something to see: to be called when workers have come or gone."""
-        if self._timer is None and not self._stopped:
+        if not self._stopped:
             self._sleep()
 
     async def stop(self) -> None:
@@ -66,15 +52,22 @@ class LimitWatch:
         await self._background.wait()
 
     def _sleep(self) -> None:
-        ages = [worker.age for _, worker in self._ready()]
-        period = check_period(self._limits, ages) if ages else None
-        if period is not None:
-            self._timer = asyncio.get_running_loop().call_later(period, self._look)
+        """Look again when a limit may have been reached; where that was to be earlier, as it was to be."""
+        period = _shortest(check_period(member.limits, [worker.age]) for member, worker in self._ready())
+        if period is None:
+            return
+        loop = asyncio.get_running_loop()
+        due = loop.time() + period
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._look)
 
     def _look(self) -> None:
         self._timer = None
         now = time.monotonic()
-        period = ping_period(self._limits)
+        period = _shortest(ping_period(member.limits) for member, _ in self._ready())
         weighing, pinging = now >= self._memory_due, period is not None and now >= self._ping_due
         if weighing:
             self._memory_due = now + MEMORY_PERIOD
@@ -82,7 +75,8 @@ class LimitWatch:
             self._ping_due = now + period
         expired = False
         for member, worker in self._ready():
-            found = excess(self._use(worker, now, weighing=weighing), self._limits_of(member))
+            weighed = weighing and member.limits.memory > 0
+            found = excess(self._use(member, worker, now, weighed=weighed), member.limits)
             if found is not None:
                 self._expire(member, worker, found)
                 expired = True
@@ -98,23 +92,19 @@ class LimitWatch:
         if found.stuck:
             self._background.run(worker.dump())
 
-    def _use(self, worker: WorkerProcess, now: float, *, weighing: bool) -> WorkerUse:
+    def _use(self, member: Member, worker: WorkerProcess, now: float, *, weighed: bool) -> WorkerUse:
         view = self._scoreboard.view(worker.slot)
+        if view.in_flight:
+            member.seen_busy_at = now
         return WorkerUse(
             requests=view.counters.requests,
-            memory=proportional_memory(worker.pid) if weighing and self._limits.memory else None,
+            memory=proportional_memory(worker.pid) if weighed else None,
             age=worker.age,
-            in_flight=view.in_flight,
             oldest_request=0.0 if view.oldest_start is None else now - view.oldest_start,
+            idle_for=now - member.seen_busy_at,
             silent_for=worker.silent_for,
             stopped=worker.silent_for > 0 and is_stopped(worker.pid),
         )
-
-    def _limits_of(self, member: Member) -> Limits:
-        if not self._limits.requests:
-            return self._limits
-        more = int(member.luck * (self._jitter + 1))
-        return replace(self._limits, requests=self._limits.requests + more)
 
     def _ready(self) -> list[tuple[Member, WorkerProcess]]:
         """Return those that serve and have reached no limit yet."""
@@ -123,3 +113,7 @@ class LimitWatch:
             for member in self._pool.members
             if member.process is not None and member.state is State.READY and member.excess is None
         ]
+
+
+def _shortest(periods: Iterable[float | None]) -> float | None:
+    return min((period for period in periods if period is not None), default=None)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
 
+from coachman.config.model import ApplicationConfig
 from coachman.policy.death import Death
 from coachman.policy.lifecycle import State
-from coachman.policy.limits import Excess
+from coachman.policy.limits import Excess, Limits
 from coachman.policy.rollout import WorkerView
 from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.generation import Generation
@@ -17,7 +19,6 @@ from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.worker_process import WorkerProcess
 from coachman.supervisor.process.workplace import Workplace
-from coachman.unix.identity import Identity
 from coachman.unix.processes import Ending
 
 
@@ -32,8 +33,10 @@ class Member:
         """Why it is to end, for people; "" as long as it is to go on."""
         self.excess: Excess | None = None
         """The limit that it has reached."""
-        self.luck = random.random()
-        """What sets it apart from its siblings, from 0 to below 1: they are not to reach a limit together."""
+        self.limits = _limits(generation.config)
+        """What it may take and do before it is replaced."""
+        self.seen_busy_at = -math.inf
+        """When it was last seen to have a request in the application, on the monotonic clock."""
         self._asked_at = time.monotonic()
 
     @property
@@ -50,7 +53,6 @@ class Member:
     async def start(
         self,
         workplace: Workplace,
-        identity: Identity | None,
         log: Log,
         *,
         on_draining: Callable[[], None],
@@ -71,7 +73,7 @@ class Member:
             self.generation.number,
             spawned,
             source.config,
-            identity,
+            source.account.identity,
             workplace,
             log,
             on_draining,
@@ -116,3 +118,16 @@ class Member:
             reason=self.unwanted,
             drained=worker.drained,
         )
+
+
+def _limits(config: ApplicationConfig) -> Limits:
+    restart = config.restart
+    # Siblings are not to reach it together.
+    more = random.randint(0, restart.max_requests_jitter) if restart.max_requests else 0
+    return Limits(
+        requests=restart.max_requests + more,
+        memory=restart.max_worker_memory,
+        age=restart.max_worker_age,
+        request_time=config.worker.request_timeout,
+        silence=restart.heartbeat_timeout,
+    )

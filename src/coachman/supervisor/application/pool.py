@@ -15,6 +15,7 @@ from coachman.policy.limits import Excess
 from coachman.policy.repetition import Repetition, times_more
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
 from coachman.supervisor.application.background import Background
+from coachman.supervisor.application.generation import Generation
 from coachman.supervisor.application.generations import Generations
 from coachman.supervisor.application.history import History
 from coachman.supervisor.application.member import Member
@@ -22,7 +23,6 @@ from coachman.supervisor.application.rests import Rests
 from coachman.supervisor.durations import duration, soon
 from coachman.supervisor.failures.failure import StartFailed, StartFailure
 from coachman.supervisor.log.log import Log
-from coachman.supervisor.process.spawner import Account
 from coachman.supervisor.process.workplace import Workplace
 from coachman.unix.processes import Ending
 
@@ -42,22 +42,26 @@ class Pool:
     def __init__(
         self,
         config: ApplicationConfig,
-        account: Account,
         workplace: Workplace,
         log: Log,
+        *,
         on_change: Callable[[], None],
+        on_serving: Callable[[Generation], None],
     ) -> None:
-        """`on_change` is called whenever something has happened that may change what there is to do."""
+        """`on_change` is called whenever something has happened that may change what there is to do.
+
+        `on_serving` is called when another generation serves.
+        """
         self._on_change = on_change
         self.wanted = config.scaling.processes.least
         """Workers that are to serve."""
+        self.surge = config.restart.surge
+        """Workers over that while a generation replaces another."""
         self.history = History()
-        self._config = config
-        self._identity = account.identity
         self._workplace = workplace
         self._scoreboard = workplace.scoreboard
         self._log = log
-        self.generations = Generations(config, account, log, self.reconcile)
+        self.generations = Generations(config.title, log, on_change=self.reconcile, on_serving=on_serving)
         self._members: dict[int, Member] = {}
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._rests = Rests(self.reconcile)
@@ -143,7 +147,7 @@ class Pool:
         return PoolView(
             workers=tuple(member.view() for member in self.members),
             wanted=self.wanted,
-            surge=self._config.restart.surge,
+            surge=self.surge,
             serving=None if serving is None else serving.number,
             coming=None if coming is None else coming.number,
             coming_waits=coming is not None and coming.waits,
@@ -180,7 +184,6 @@ class Pool:
         try:
             await member.start(
                 self._workplace,
-                self._identity,
                 self._log,
                 on_draining=partial(self._note_draining, member),
                 on_timed_out=partial(self._note_timed_out, member),

@@ -22,7 +22,8 @@ class Standing:
     def __init__(
         self, config: ApplicationConfig, pool: Pool, scoreboard: Scoreboard, listeners: Sequence[Listener]
     ) -> None:
-        self._config = config
+        self.config = config
+        """What holds now."""
         self._pool = pool
         self._scoreboard = scoreboard
         self._listeners = listeners
@@ -36,11 +37,11 @@ class Standing:
         memory = self._memory_gauge.read([worker.pid for worker in workers]) if measured else {}
         now = time.monotonic()
         return ApplicationStatus(
-            name=self._config.title,
-            location=str(self._config.location),
+            name=self.config.title,
+            location=str(self.config.location),
             addresses=tuple(listener.address.url for listener in self._listeners),
             processes=str(processes),
-            threads=self._config.worker.threads,
+            threads=self.config.worker.threads,
             generation=pool.generations.number,
             preloaders=pool.generations.preloaders,
             workers=tuple(
@@ -56,7 +57,7 @@ class Standing:
     def progress(self, processes: ProcessCount) -> Progress:
         """Return how far it is: cheap enough to be looked at upon every change."""
         return Progress(
-            name=self._config.title,
+            name=self.config.title,
             ready=sum(member.state is State.READY for member in self._pool.members),
             processes=str(processes),
             generation=self._pool.generations.number,
@@ -70,12 +71,12 @@ class Standing:
         return sum(known) if len(known) == len(lengths) else None
 
     def _last_restart(self) -> RestartStatus | None:
-        newest = self._pool.generations.newest
-        return newest.restart if newest is not None and newest.number > 1 else None
+        latest = self._pool.generations.latest
+        return latest.restart if latest is not None and latest.number > 1 else None
 
     def _problem(self) -> str:
-        newest = self._pool.generations.newest
-        if newest is not None and newest.failure is not None:
-            return f"generation {newest.number} could not be started: {newest.failure.headline}"
+        latest = self._pool.generations.latest
+        if latest is not None and latest.failure is not None:
+            return f"generation {latest.number} could not be started: {latest.failure.headline}"
         failure = self._pool.history.last_failure
         return "" if failure is None else f"a worker could not be started: {failure.headline}"

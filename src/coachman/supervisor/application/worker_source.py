@@ -32,7 +32,8 @@ class WorkerSource:
         # A link to the code may lead elsewhere by the next generation; all of this one is to have the same.
         self.config = config = replace(config, name=config.title, location=config.location.followed())
         """The application's, with the folders in which this source finds it."""
-        self._account = account
+        self.account = account
+        """Who its processes run as."""
         self._environment = _environment(config, account, generation)
         self._generation = generation
         self._log = log
@@ -84,7 +85,7 @@ class WorkerSource:
     async def _start_preloader(self) -> PreloaderProcess | None:
         """Start it; return None, and never try again, where what was left alive forbids forking."""
         preloader = PreloaderProcess(
-            self._generation, self._execute(), self.config, self._account.identity, self._log
+            self._generation, self._execute(), self.config, self.account.identity, self._log
         )
         self._preloaders[preloader.pid] = preloader
         self._in_background(self._see_to_its_end(preloader))
@@ -141,12 +142,12 @@ class WorkerSource:
     def _execute(self) -> ControlledSpawn:
         try:
             return spawn_interpreter(
-                self.config.location.root, environment=self._environment, account=self._account
+                self.config.location.root, environment=self._environment, account=self.account
             )
         except OSError as error:
             reason = obstacle(error)
-            if isinstance(error, PermissionError) and self._account.identity is not None:
-                user = self._account.identity.user
+            if isinstance(error, PermissionError) and self.account.identity is not None:
+                user = self.account.identity.user
                 reason += f"; the user {user!r} has to be allowed into every folder on the way there"
             raise StartFailed(StartFailure.not_executed(error, reason)) from error
 

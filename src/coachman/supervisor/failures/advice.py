@@ -21,6 +21,8 @@ def advice(failure: StartFailure) -> str:
     match failure.kind:
         case FailureKind.REFUSED:
             return error_advice(failure.report) if failure.report is not None else ""
+        case FailureKind.MISCONFIGURED:
+            return "Mend it, see that `coachman config` ends with status 0, and restart."
         case FailureKind.WRAPPER_MISSING:
             return (
                 "Look whether the program and the folder exist, under the name given and as this user sees "

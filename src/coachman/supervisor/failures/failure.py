@@ -19,6 +19,8 @@ from coachman.unix.processes import Ending
 class FailureKind(Enum):
     """What kind of failure it was: it decides what to look at first."""
 
+    MISCONFIGURED = auto()
+    """The configuration that was read for it cannot be used."""
     WRAPPER_MISSING = auto()
     """The program, or the folder to run it in, does not exist."""
     NOT_EXECUTABLE = auto()
@@ -85,6 +87,8 @@ class StartFailure:
                     what = "'s lifespan startup failed" if startup else " could not be loaded"
                     return f"the application{what}: {self.report.cause}"
                 return self.reason.strip().partition("\n\n")[0]
+            case FailureKind.MISCONFIGURED:
+                return f"its configuration cannot be used: {self.reason}"
             case FailureKind.WRAPPER_MISSING | FailureKind.NOT_EXECUTABLE | FailureKind.NOT_EXECUTED:
                 return f"the application process could not be started: {self.reason}"
             case FailureKind.NOT_FORKED:

@@ -58,21 +58,34 @@ class Undertaker:
         """The process that this object looks after, if there is one at the moment."""
         return set() if self._child is None else {self._child.pid}
 
+    def look_after(self, estates: Sequence[Estate]) -> None:
+        """See to these from now on: where that makes a difference, by another process."""
+        if estates == self._estates:
+            return
+        self._estates = estates
+        predecessor = self._child
+        if predecessor is None:
+            return  # the next one is about to be started anyway
+        try:
+            successor = self._spawn()
+        except OSError as error:
+            self._note(f"the undertaker goes by the drain timeouts of before: {obstacle(error)}")
+            return
+        self._end(predecessor)
+        self._adopt(successor)
+
     def close(self) -> None:
         """End the process; nothing outlives this one any more, for however short a time."""
         if self._restart is not None:
             self._restart.cancel()
         child, self._child = self._child, None
         if child is not None:
-            self._loop.remove_reader(child.fileno())
-            child.send_signal(signal.SIGKILL)
-            child.wait()
-            child.close()
+            self._end(child)
         self._ours.close()
 
     def _start(self) -> None:
         try:
-            child = self._child = self._spawn()
+            child = self._spawn()
         except OSError as error:
             self._failures += 1
             self._again(f"the undertaker could not be started: {obstacle(error)}")
@@ -80,8 +93,18 @@ class Undertaker:
         self._repetition.over()
         if self._restart is not None:
             self._note(f"another undertaker (pid {child.pid}) has taken over")
+        self._adopt(child)
+
+    def _adopt(self, child: ChildProcess) -> None:
+        self._child = child
         self._started_at = time.monotonic()
         self._loop.add_reader(child.fileno(), self._on_death, child)
+
+    def _end(self, child: ChildProcess) -> None:
+        self._loop.remove_reader(child.fileno())
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.close()
 
     def _spawn(self) -> ChildProcess:
         # A fork of this process would not do: every page that this process changes from then on, and a count
