@@ -13,6 +13,7 @@ import pytest
 
 from coachman.config.model import Bounds, WorkerConfig
 from coachman.worker.wsgi.body import MEMORY_LIMIT
+from coachman.worker.wsgi.header_kinds import ApplicationFault
 
 from .served import TIMEOUT, receive_all, receive_response, served
 
@@ -157,6 +158,49 @@ def test_a_close_that_fails_is_logged_and_costs_nothing(
     text = capsys.readouterr().err
     assert "the application failed in close()" in text
     assert "LookupError: in close" in text
+
+
+def test_a_close_that_cannot_even_be_looked_up_costs_nothing(
+    threads: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Lazy(Body):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "close":
+                raise LookupError("in close")
+            return super().__getattribute__(name)
+
+    with served(answering(Lazy(b"x" * 1_000_000, b"y" * 1_000_000), []), threads) as connect:
+        gone = connect()
+        gone.sendall(GET)
+        gone.close()
+        client = connect()
+        client.sendall(GET.replace(b"1.1", b"1.0"))
+        assert len(receive_all(client).partition(b"\r\n\r\n")[2]) == 2_000_000
+    assert "the application failed in close()" in capsys.readouterr().err
+
+
+def test_a_write_that_comes_too_late_is_refused(threads: int) -> None:
+    """It would have gone out in the middle of another response on the same connection."""
+    kept: list[Any] = []
+    failures: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        kept.append(write := start_response("200 OK", []))
+        if len(kept) == 1:
+            write(b"one")
+            return []
+        with pytest.raises(ApplicationFault) as caught:
+            kept[0](b"late")
+        failures.append(str(caught.value))
+        return [b"two"]
+
+    with served(application, threads) as connect:
+        client = connect()
+        client.sendall(GET + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answer = receive_all(client)
+    assert b"late" not in answer
+    assert answer.endswith(b"\r\n\r\ntwo")
+    assert failures == ["write() was called after the end of its response"]
 
 
 def test_exc_info_after_the_headers_ends_the_connection(

@@ -10,6 +10,7 @@ from coachman.worker.complaints import complain
 from coachman.worker.wsgi.client_socket import LINGER_SIZE, ClientSocket
 from coachman.worker.wsgi.environ import REQUEST_ID, Environ, build_environ
 from coachman.worker.wsgi.file_wrapper import FileWrapper
+from coachman.worker.wsgi.header_kinds import ApplicationFault
 from coachman.worker.wsgi.outbox import ClientGone, Outbox, pending_file
 from coachman.worker.wsgi.peer import Peer
 from coachman.worker.wsgi.request import BadRequest, Request
@@ -195,15 +196,17 @@ class Responder(ClientSocket):
             request.close()
 
     def _close_source(self, source: Iterable[bytes]) -> None:
-        close = getattr(source, "close", None)
-        if close is not None:
-            try:
+        try:
+            close = getattr(source, "close", None)
+            if close is not None:
                 close()
-            except BaseException as error:  # the application's own code, as in _serve
-                self._report(f"the application failed in close()\n{traceback_text(error, __file__)}")
+        except BaseException as error:  # the application's own code, as in _serve
+            self._report(f"the application failed in close()\n{traceback_text(error, __file__)}")
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, response: Response, data: bytes) -> None:
         """What `write()` of PEP 3333 does: when it returns, the data is on its way."""
+        if response is not self._response:  # another one is, or may be, on its way
+            raise ApplicationFault("write() was called after the end of its response")
         self._out.send(data)
         self._out.wait_until_sent()
 

@@ -117,8 +117,8 @@ class ServicedConnection(Connection):
         if self._access_log is not None:
             self._write_line(self._access_log, request)
 
-    def _write(self, data: bytes) -> None:
-        super()._write(data)
+    def _write(self, response: Response, data: bytes) -> None:
+        super()._write(response, data)
         self._out.begin_timing()  # the application goes on
 
     # Static files.
@@ -144,7 +144,7 @@ class ServicedConnection(Connection):
             method="HEAD",
             version=request.fields.version,
             keep_alive=keep_alive,
-            send=self._out.send,
+            send=self._write,
             request_id=self._request_id,
         )
         response.start(answer.response.status, answer.response.headers)
