@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterable
+from select import EPOLLIN
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from coachman.config.model import Bounds, WorkerConfig
 from coachman.worker.handoff import Passport
 from coachman.worker.wsgi.engine import Engine
 from coachman.worker.wsgi.intake import Rest
+
+from .asgi_serving import Siblings
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -45,3 +48,22 @@ def test_two_threads_that_end_connections_at_the_same_moment_make_room(
     engine.close()
     for _, theirs in pairs:
         theirs.close()
+
+
+def test_nothing_is_taken_from_the_queue_by_an_event_that_the_drain_has_overtaken() -> None:
+    """Both may come in one turn; who drains has closed descriptors whose events are still in hand."""
+    siblings = Siblings()
+    engine = Engine(application, WorkerConfig())
+    handoff = siblings.handoff()
+    engine.join_handoff(handoff)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert handoff.put(ours, Passport())
+        engine.drain(1000.0, hand_over=True)
+        engine._on_takeable(EPOLLIN)
+        taken = handoff.take()
+        assert taken is not None
+        taken[0].close()
+    engine.close()
+    handoff.close()
+    siblings.close()

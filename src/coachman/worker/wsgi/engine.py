@@ -212,6 +212,8 @@ class Engine(ServingLoop):
         return None if moment == inf else max(0.0, moment - now)
 
     def _on_takeable(self, _events: int) -> None:
+        if self.draining:
+            return  # it was in hand already when that began; what comes may get the number of what has gone
         pool = self.pool
         if pool is None or pool.has_free_thread():
             self._arrivals.take_in()
