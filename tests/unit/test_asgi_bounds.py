@@ -360,6 +360,25 @@ def test_who_is_refused_in_the_middle_of_a_body_can_read_why_while_still_sending
         serving.drain(1.0)
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_is_answered_for_good_in_the_middle_of_a_body_can_read_the_answer(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coachman.worker.asgi.context.LINGER_SECONDS", TIMEOUT)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if fails:
+            raise LookupError("as it should")
+        await answer(send, b"no", 403)
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10000000\r\n\r\n")
+        for _ in range(100):
+            client.sendall(b"x" * 100_000)
+        assert receive_all(client).startswith(b"HTTP/1.1 500 " if fails else b"HTTP/1.1 403 ")
+
+
 @pytest.mark.parametrize("beginning", [b"\r\n", b"PROXY TCP4 "], ids=["empty line", "PROXY header"])
 def test_what_is_no_request_yet_does_not_stop_the_clock(beginning: bytes) -> None:
     proxied = beginning.startswith(b"PROXY")

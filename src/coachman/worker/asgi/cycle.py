@@ -105,8 +105,8 @@ class Cycle(RequestResponseCycle):
         if not more:
             self.response_complete = True
             self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
+            if not self.keep_alive and not self.more_body:
+                self.transport.close()  # else the connection sees to it that the answer can be read
             self.on_response()
 
     def _head(self, whole: int | None) -> bytes:

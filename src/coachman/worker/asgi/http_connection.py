@@ -49,7 +49,7 @@ class HttpConnection(Leaving):
         self._context.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None:
+        if self._lingers or self._refusal is not None:
             return
         body_size = self._body_size
         try:
@@ -125,15 +125,21 @@ class HttpConnection(Leaving):
     # What a cycle calls at its end.
 
     def on_response_complete(self) -> None:
+        cycle, transport = self._running, self.transport
         self._finish()
-        transport = self.transport
         if transport.is_closing():
             self._wait_for_reader()
             return
+        if cycle is not None and not cycle.keep_alive:  # and its body is still coming
+            self._wait_in(None)
+            if self.flow.write_paused:
+                self._close()
+            else:
+                self._linger()
+            return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle = self.pipeline.pop()[0]
-            self._call(cycle, waited_in_kernel=False)  # type: ignore[arg-type]  # what was put there is ours
+            self._call(self.pipeline.pop()[0], waited_in_kernel=False)  # type: ignore[arg-type]  # what was put there is ours
         elif self._refusal is not None:
             self._answer(self._refusal)
         elif not self._receiving:
@@ -237,15 +243,7 @@ class HttpConnection(Leaving):
         if access_log is not None and not (self._receiving and not self._in_head):
             access_log.add(refused(refusal.status, self.client[0] if self.client else ""))
             self.loop.call_soon(access_log.flush)
-        # To close with something unread would have the kernel reset the connection, and the answer might
-        # never be read: what still comes is thrown away for a moment.
-        self.flow.resume_reading()  # a body that nobody has read may have paused it
-        self.transport.write_eof()
-        self._lingers = True
-        if self._context.draining:
-            self.transport.close()
-        else:
-            self._context.lingering.watch(self)
+        self._linger()
 
 
 def _do_nothing() -> None:
