@@ -263,6 +263,16 @@ def test_a_request_in_the_application_is_called_by_its_id_where_it_has_one(log: 
     assert called == ["GET /a?b from 127.0.0.1 (request id c-1)"]
 
 
+@pytest.mark.parametrize("kind", ["websocket.accept", "websocket.http.response.start"])
+def test_the_client_of_a_websocket_is_told_its_id_as_well(log: tuple[Services, int], kind: str) -> None:
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        await send({"type": kind, "status": 401, "headers": [(b"x-own", b"1")]})
+
+    client = Client(headers={"x-request-id": "c-1"}, kind="websocket")
+    call(application, log[0], client)
+    assert client.headers == {"x-own": "1", "x-request-id": "c-1"}
+
+
 def test_a_response_that_has_begun_may_take_its_time() -> None:
     services, watchdog, answers = timing()
     other: list[Client] = []

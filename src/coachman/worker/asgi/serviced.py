@@ -97,12 +97,13 @@ class Exchange:
             if not self._begin_answer():
                 return
             self._status = message["status"]
-            if self._request_id:
-                message = self._with_request_id(message)
+            message = self._with_request_id(message)
         elif kind == "websocket.http.response.start":
             self._status = message["status"]
+            message = self._with_request_id(message)
         elif kind == "websocket.accept":
             self._status = 101
+            message = self._with_request_id(message)
         elif kind == "websocket.close" and not self._status:
             self._status = 403
         if not self._late:
@@ -182,6 +183,8 @@ class Exchange:
         scope["headers"] = [*others, (_HEADER, self._request_id.encode())]
 
     def _with_request_id(self, message: Message) -> Message:
+        if not self._request_id:
+            return message
         headers = list(message.get("headers", ()))
         if any(bytes(name).lower() == _HEADER for name, _ in headers):
             return message
