@@ -584,8 +584,12 @@ def full_log() -> Iterator[tuple[Services, int]]:
     os.close(ends[0])
 
 
+FILLING = TOGETHER * 10
+"""Lines that are more than the pipe takes."""
+
+
 def fill(log: AccessLog) -> None:
-    for _ in range(TOGETHER * 10):
+    for _ in range(FILLING):
         log.add(Access("", "GET", "/", "HTTP/1.1", 200, 1, 1, 1, "", "", ""))
 
 
@@ -608,26 +612,33 @@ def test_a_pipe_that_fills_while_the_loop_has_just_emptied_it_is_watched_again(
     services, read_end = full_log
     log = services.access_log
     assert log is not None
-    flush, flushed = log.flush, threading.Event()
+    flush, found_full = log.flush, threading.Event()
 
     def flush_before_another_thread_does() -> bool:
         done = flush()
-        if done and not flushed.is_set():
-            flushed.set()
+        if done and not found_full.is_set():
             fill(log)
-            assert flush() is False  # the other thread finds the pipe full, before the loop goes on
+            if not flush():  # as another thread does, before the loop goes on
+                found_full.set()
         return done
 
     log.flush = flush_before_another_thread_does  # type: ignore[method-assign]
     with served(application, 1, services=services):
         fill(log)
         assert flush() is False
-        received = 0
-        lines = 2 * TOGETHER * 10
-        while received < lines:
-            assert select.select([read_end], [], [], TIMEOUT)[0], f"{received} lines of {lines} came"
-            received += os.read(read_end, 4096).count(b"\n")
+        first = receive_lines(read_end, FILLING)
+        assert found_full.wait(TIMEOUT)  # nobody reads meanwhile
+        receive_lines(read_end, 2 * FILLING - first)
     services.close()
+
+
+def receive_lines(read_end: int, count: int) -> int:
+    """Take so many lines or a few more; return how many."""
+    received = 0
+    while received < count:
+        assert select.select([read_end], [], [], TIMEOUT)[0], f"{received} lines of {count} came"
+        received += os.read(read_end, 4096).count(b"\n")
+    return received
 
 
 def test_a_signal_that_comes_when_the_loop_is_closed_finds_nothing_to_do() -> None:
