@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from coachman.config.model import AccessLogFormat, WorkerConfig
+from coachman.config.model import AccessLogFormat, Bounds, WorkerConfig
+from coachman.protocol.scoreboard import view_of
 from coachman.worker.services import Services, make_services
 
 from .asgi_serving import Receive, Scope, Send, Served, receive_all, served
@@ -128,3 +129,31 @@ def test_a_websocket_that_does_not_come_about_has_the_status_of_its_answer(
             serving.connect_websocket(path)
         line = line_of(read_end)
     assert caught.value.response.status_code == line["status"] == status
+
+
+@pytest.mark.parametrize("first", ["", "GET /events HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["alone", "pipelined"])
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        ("nonsense\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n123456", 413),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n123456\r\n0\r\n\r\n", 413),
+    ],
+)
+def test_what_is_refused_has_one_line_and_counts_once(
+    log: tuple[Services, int], first: str, refused: str, status: int
+) -> None:
+    services, read_end = log
+    with served(application, WorkerConfig(bounds=Bounds(body_size=5))) as serving:
+        serving.engine.use_services(services)
+        client = serving.connect()
+        client.sendall((first + refused).encode())
+        answer = receive_all(client)
+        assert f"HTTP/1.1 {status} ".encode() in answer
+        serving.drain()
+        assert serving.wait() is True
+        lines = [json.loads(line) for line in os.read(read_end, 100_000).splitlines()]
+        seen = view_of(serving.engine.cells).counters
+    assert sorted(line["status"] for line in lines) == ([200, status] if first else [status])
+    assert seen.requests == len(lines)
+    assert seen.statuses[3] == 1

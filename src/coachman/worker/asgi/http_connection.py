@@ -142,6 +142,7 @@ class HttpConnection(Leaving):
             self._call(self.pipeline.pop()[0], waited_in_kernel=False)  # type: ignore[arg-type]  # what was put there is ours
         elif self._refusal is not None:
             self._answer(self._refusal)
+            self._note(self._refusal)
         elif not self._receiving:
             self._rest()
 
@@ -206,7 +207,7 @@ class HttpConnection(Leaving):
         """Note that the response which was due is complete, or will never be."""
         cycle, self._running = self._running, None
         assert cycle is not None
-        self._took = self._context.board.ended(cycle, cycle.status)
+        self._took = self._context.board.ended(cycle, cycle.instead[0] or cycle.status)
         if self._took >= PATIENCE:
             self._context.departures.look_at_those_who_wait()
 
@@ -233,17 +234,23 @@ class HttpConnection(Leaving):
                 if running.response_started:
                     self._close()
                     return
-                running = None
+                self._answer(refusal)
+                return
         if running is None:
             self._answer(refusal)
+            self._note(refusal)
 
     def _answer(self, refusal: BadRequest) -> None:
         self.transport.write(refusal_response(refusal.status))
+        self._linger()
+
+    def _note(self, refusal: BadRequest) -> None:
+        """Count what was refused and has not reached the application."""
+        self._context.board.answered(int(refusal.status[:3]))
         access_log = self._context.access_log
-        if access_log is not None and not (self._receiving and not self._in_head):
+        if access_log is not None:
             access_log.add(refused(refusal.status, self.client[0] if self.client else ""))
             self.loop.call_soon(access_log.flush)
-        self._linger()
 
 
 def _do_nothing() -> None:
