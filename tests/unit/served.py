@@ -48,13 +48,19 @@ def served(
     threads: int,
     config: WorkerConfig | None = None,
     services: Services | None = None,
+    *,
+    on_engine: Callable[[Engine], object] = lambda engine: None,
 ) -> Iterator[Connect]:
-    """Serve `application` and give a function that connects to it; drain at the end."""
+    """Serve `application` and give a function that connects to it; drain at the end.
+
+    `on_engine` is given the engine before it runs.
+    """
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
     address = listener.getsockname()
     engine = Engine(application, msgspec.structs.replace(config or WorkerConfig(), threads=threads), services)
     engine.add_listener(listener)
+    on_engine(engine)
     thread = threading.Thread(target=engine.run)
     thread.start()
     clients: list[socket.socket] = []

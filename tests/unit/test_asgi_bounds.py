@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 import threading
@@ -270,6 +271,46 @@ def test_a_client_that_takes_nothing_is_left(capsys: pytest.CaptureFixture[str])
     assert "takes nothing of its response" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_a_client_that_does_not_take_the_last_of_a_response_is_left(kind: str) -> None:
+    """What is still to be sent is too little for the transport to tell the application to wait."""
+    written, closed = threading.Event(), threading.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if kind == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            part = {"type": "http.response.body", "body": b"x" * 10_000, "more_body": True}
+        else:
+            await send({"type": "websocket.accept"})
+            part = {"type": "websocket.send", "bytes": os.urandom(10_000)}
+        transport = receive.__self__.transport  # type: ignore[attr-defined]
+        while not transport.get_write_buffer_size():
+            await send(part)
+        written.set()
+        if kind == "http":
+            raise LookupError("as it should")
+
+    with served(application, Bounds(write_timeout=SHORT)) as serving:
+        context = serving.engine._context
+        note_change = context.on_change
+
+        def on_change() -> None:
+            note_change()
+            if written.is_set() and not context.clients:
+                closed.set()
+
+        context.on_change = on_change
+        client = serving.connect()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+            if kind == "http"
+            else b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert closed.wait(TIMEOUT)  # which the client, that reads nothing, cannot see
+
+
 def test_a_connection_ends_after_its_requests() -> None:
     with served(echo, Bounds(requests_per_connection=2)) as serving:
         client = serving.connect()
@@ -364,6 +405,42 @@ def test_who_is_refused_can_read_why_while_still_sending() -> None:
         for _ in range(10):
             client.sendall(b"x" * 100_000)
         assert receive_all(client).startswith(b"HTTP/1.1 413 ")
+
+
+def test_who_is_refused_in_the_middle_of_a_body_can_read_why_while_still_sending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("coachman.worker.asgi.context.LINGER_SECONDS", TIMEOUT)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()  # it does not read: more than 64 KiB of a body pause the connection
+
+    with served(application, Bounds(body_size=70_000)) as serving:
+        client = serving.connect()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n186a0\r\n")
+        for _ in range(100):
+            client.sendall(b"x" * 100_000)
+        assert receive_all(client).startswith(b"HTTP/1.1 413 ")
+        serving.drain(1.0)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_is_answered_for_good_in_the_middle_of_a_body_can_read_the_answer(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coachman.worker.asgi.context.LINGER_SECONDS", TIMEOUT)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if fails:
+            raise LookupError("as it should")
+        await answer(send, b"no", 403)
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 10000000\r\n\r\n")
+        for _ in range(100):
+            client.sendall(b"x" * 100_000)
+        assert receive_all(client).startswith(b"HTTP/1.1 500 " if fails else b"HTTP/1.1 403 ")
 
 
 @pytest.mark.parametrize("beginning", [b"\r\n", b"PROXY TCP4 "], ids=["empty line", "PROXY header"])

@@ -93,6 +93,21 @@ def test_a_request_that_came_before_the_drain_is_served() -> None:
         assert serving.wait() is True
 
 
+def test_what_turns_out_to_be_no_request_does_not_hold_the_end_up() -> None:
+    with served(echo) as serving:
+        client = serving.connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        receive_response(client)
+
+        def drain() -> None:
+            client.sendall(b"\r\n")  # in the loop's thread: it has not read that
+            serving.engine.drain(ENDLESS)
+
+        serving.engine.call_soon(drain)
+        assert receive_all(client) == b""
+        assert serving.wait() is True
+
+
 def test_requests_that_take_too_long_are_given_up() -> None:
     slow = Slow()
     with served(slow) as serving:

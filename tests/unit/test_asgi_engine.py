@@ -7,6 +7,7 @@ import socket
 import threading
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.scoreboard import view_of
@@ -180,6 +181,47 @@ def test_a_failing_application_costs_its_own_request_only(
     assert "GET /bad?x=1 from 127.0.0.1: the application " in logged
     assert logged.count("Traceback") == (1 if fault in ("at once", "in the middle") else 0)
     assert "http_connection.py" not in logged
+
+
+def test_an_application_that_waits_for_what_was_cancelled_has_failed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive_all(client).startswith(b"HTTP/1.1 500 ")
+        with pytest.raises(InvalidStatus, match="500"):
+            serving.connect_websocket()
+    assert capsys.readouterr().err.count("the application failed") == 2
+
+
+@pytest.mark.parametrize("status", [9999, "200", None])
+def test_a_status_that_is_none_is_refused_when_it_is_given(
+    status: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started = threading.Event()
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": []})
+        finally:
+            started.set()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert started.wait(TIMEOUT)
+        client.close()
+        serving.drain(1000.0)
+        assert serving.wait() is True
+    assert f"{status!r} is not a final status" in capsys.readouterr().err
 
 
 def test_the_application_hears_when_the_client_goes() -> None:

@@ -140,3 +140,21 @@ def test_a_shutdown_that_takes_too_long_is_given_up(capsys: pytest.CaptureFixtur
         serving.drain(0.05)
         assert serving.wait() is False
     assert "lifespan shutdown did not end in time" in capsys.readouterr().err
+
+
+def test_a_second_answer_to_the_startup_is_refused_and_none_to_the_shutdown() -> None:
+    events: list[str] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        with pytest.raises(RuntimeError, match="a second answer to lifespan"):
+            await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.sleep(0.01)  # what a shutdown does
+        events.append("shut down")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    with served(application, lifespan=True):
+        pass
+    assert events == ["shut down"]

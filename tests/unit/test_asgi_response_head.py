@@ -63,6 +63,12 @@ def test_what_has_no_body_has_no_framing(status: int) -> None:
     assert not any(b"length" in line or b"coding" in line for line in lines)
 
 
+def test_a_declared_length_does_not_go_along_with_204() -> None:
+    given = [(b"Content-Length", b"0")]
+    assert not any(b"length" in line for line in head(204, headers=given, whole=0)[0])
+    assert b"content-length: 0" in head(304, headers=given, whole=0)[0]
+
+
 def test_framing_and_connection_are_the_servers_to_say() -> None:
     given = [(b"transfer-encoding", b"chunked"), (b"connection", b"Close"), (b"date", b"then")]
     lines, framing = head(headers=given, whole=1)

@@ -20,6 +20,11 @@ from .asgi_serving import (
     served,
 )
 
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
 
 class Echo:
     """Echoes messages; answers HTTP; notes the codes with which WebSockets ended."""
@@ -79,6 +84,47 @@ def test_a_handshake_behind_an_unanswered_request_is_refused() -> None:
         )
         receive_response(client)
         assert receive_all(client).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (b"Cookie: " + b"x" * 9000 + b"\r\n\r\n", b"431"),
+        (b"Content-Length: 5\r\n\r\nhello", b"400"),
+        (b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+    ],
+)
+def test_a_handshake_that_is_not_understood_is_answered_and_logged(
+    fields: bytes, status: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with served(Echo()) as serving:
+        client = serving.connect()
+        client.sendall(HANDSHAKE + fields)
+        assert receive_all(client).startswith(b"HTTP/1.1 " + status + b" ")
+    assert f"refused a WebSocket from 127.0.0.1: {status.decode()} " in capsys.readouterr().err
+
+
+def test_a_websocket_may_be_asked_for_by_a_whole_url() -> None:
+    paths: list[object] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        paths.append(
+            (scope["path"], scope["raw_path"], scope["query_string"], dict(scope["headers"])[b"host"])
+        )
+        await send({"type": "websocket.close"})
+
+    with served(application) as serving:
+        client = serving.connect()
+        client.sendall(HANDSHAKE.replace(b" /ws ", b" http://there/w%20s?a=1 ") + b"\r\n")
+        assert receive_all(client).startswith(b"HTTP/1.1 403 ")
+    assert paths == [("/w s", b"/w%20s", b"a=1", b"there")]
+
+
+def test_an_offer_of_a_websocket_in_http_1_0_is_passed_over() -> None:
+    with served(Echo()) as serving:
+        client = serving.connect()
+        client.sendall(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n")
+        assert receive_response(client)[0].startswith(b"HTTP/1.1 200 ")
 
 
 def test_an_application_may_refuse() -> None:

@@ -213,11 +213,11 @@ def run_out(watchdog: Watchdog) -> None:
     watchdog._wake.set()
 
 
-def timing() -> tuple[Services, Watchdog, queue.Queue[bool]]:
+def timing(method: str = "GET") -> tuple[Services, Watchdog, queue.Queue[bool]]:
     answers: queue.Queue[bool] = queue.Queue()
 
     def on_timed_out(request: Watched, since: float, thread: int) -> Callable[[], None]:
-        assert request.describe_request() == "GET / from 127.0.0.1"
+        assert request.describe_request() == f"{method} / from 127.0.0.1"
         answered = request.answer_late()
         return lambda: answers.put(answered)
 
@@ -263,6 +263,16 @@ def test_a_request_in_the_application_is_called_by_its_id_where_it_has_one(log: 
     assert called == ["GET /a?b from 127.0.0.1 (request id c-1)"]
 
 
+@pytest.mark.parametrize("kind", ["websocket.accept", "websocket.http.response.start"])
+def test_the_client_of_a_websocket_is_told_its_id_as_well(log: tuple[Services, int], kind: str) -> None:
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        await send({"type": kind, "status": 401, "headers": [(b"x-own", b"1")]})
+
+    client = Client(headers={"x-request-id": "c-1"}, kind="websocket")
+    call(application, log[0], client)
+    assert client.headers == {"x-own": "1", "x-request-id": "c-1"}
+
+
 def test_a_response_that_has_begun_may_take_its_time() -> None:
     services, watchdog, answers = timing()
     other: list[Client] = []
@@ -287,9 +297,10 @@ def test_a_response_that_has_begun_may_take_its_time() -> None:
         watchdog.close()
 
 
-def test_a_loop_that_is_stuck_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_loop_that_is_stuck_is_passed_by(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coachman.worker.asgi.late_answer.LOOP_SECONDS", 0.02)
-    services, watchdog, answers = timing()
+    services, watchdog, answers = timing(method)
 
     async def main() -> bytes:
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -310,6 +321,7 @@ def test_a_loop_that_is_stuck_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> N
 
         async def serve() -> None:
             client = Client()
+            client.scope["method"] = method
             await ServicedApplication(application, services)(client.scope, cycle.receive, client.send)
             assert client.messages == []
             cycle.transport.close()
@@ -327,6 +339,6 @@ def test_a_loop_that_is_stuck_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> N
     try:
         received = asyncio.run(main())
         assert received.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
-        assert received.endswith(BODY)
+        assert received.partition(b"\r\n\r\n")[2] == (BODY if method == "GET" else b"")
     finally:
         watchdog.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import json
 import os
 import queue
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +19,17 @@ from typing import Any
 import pytest
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
+from coachman.protocol.access_log import Access
+from coachman.protocol.static.ranges import Span
+from coachman.worker.access_log import TOGETHER, AccessLog
 from coachman.worker.late_answer import LATE_BODY
 from coachman.worker.services import Services, make_services
+from coachman.worker.static.files import StaticAnswer
 from coachman.worker.watchdog import Watchdog, Watched
-from coachman.worker.wsgi.engine import Application
+from coachman.worker.wsgi.engine import Application, Engine
+from coachman.worker.wsgi.outbox import PendingFile
 from coachman.worker.wsgi.request import Request
+from coachman.worker.wsgi.static_answers import pending_part
 
 from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
 
@@ -99,6 +108,50 @@ def test_several_ranges_come_in_one_body(threads: int, files: Services) -> None:
         assert body.count(b"Content-Range: ") == 2
         ask(client, "/s/small.txt")
         assert receive_response(client)[1] == b"small"
+
+
+def test_ranges_that_cannot_all_be_sent_leave_no_descriptor_open(
+    threads: int, files: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+
+    def failing(part: bytes | Span, fd: int) -> bytes | PendingFile:
+        made.append(part)
+        if len(made) == 4:
+            raise OSError(errno.EMFILE, "as if there were no more")
+        return pending_part(part, fd)
+
+    monkeypatch.setattr("coachman.worker.wsgi.static_answers.pending_part", failing)
+    with served(application, threads, services=files) as connect:
+        client = connect()
+        ask(client, "/s/large.bin", range="bytes=10-1000009,-1000000")
+        assert receive_all(client) == b""
+    assert [isinstance(part, Span) for part in made] == [False, True, False, True]
+
+
+def test_many_pipelined_requests_for_files_hold_few_of_them_open(
+    threads: int, files: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert files.static is not None
+    find = files.static.answer
+    answers: list[StaticAnswer] = []
+    most_open = 0
+
+    def counted(*args: Any) -> StaticAnswer | None:
+        nonlocal most_open
+        answer = find(*args)
+        if answer is not None:
+            answers.append(answer)
+        most_open = max(most_open, sum(answer.fd >= 0 for answer in answers))
+        return answer
+
+    monkeypatch.setattr(files.static, "answer", counted)
+    with served(application, threads, services=files) as connect:
+        client = connect()
+        client.sendall(b"GET /s/small.txt HTTP/1.1\r\nHost: x\r\n\r\n" * 300)
+        for _ in range(300):
+            assert receive_response(client)[1] == b"small"
+    assert most_open <= 16
 
 
 def test_an_answer_without_a_body_leaves_the_connection_in_step(threads: int, files: Services) -> None:
@@ -419,7 +472,8 @@ def test_an_application_that_takes_too_long_is_answered_for(threads: int, timed:
         assert head.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
         assert body == LATE_BODY
         assert client.recv(1) == b""  # and nothing follows, whatever the application still says
-        assert timed.next_line()["status"] == 504
+        line = timed.next_line()
+        assert (line["status"], line["bytes"]) == (504, len(LATE_BODY))
         timed.leave()
         assert timed.left.wait(TIMEOUT)
 
@@ -513,3 +567,81 @@ def test_other_requests_go_on_beside_a_stuck_one(timed: Timed) -> None:
         ask(other, "/other")
         assert receive_response(other)[1] == b"application /other"
         timed.leave()
+
+
+# The access log's pipe, where it is full.
+
+
+@pytest.fixture
+def full_log() -> Iterator[tuple[Services, int]]:
+    """Services with an access log whose pipe is small, and the end of that to read from."""
+    ends: list[int] = []
+    config = WorkerConfig(access_log=AccessLogFormat.COMMON)
+    services = make_services(config, None, lambda fd: ends.append(os.dup(fd)))
+    assert services is not None
+    fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 4096)
+    yield services, ends[0]
+    os.close(ends[0])
+
+
+FILLING = TOGETHER * 10
+"""Lines that are more than the pipe takes."""
+
+
+def fill(log: AccessLog) -> None:
+    for _ in range(FILLING):
+        log.add(Access("", "GET", "/", "HTTP/1.1", 200, 1, 1, 1, "", "", ""))
+
+
+def test_the_last_lines_may_find_the_pipe_full_after_the_end_of_the_engine(
+    full_log: tuple[Services, int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coachman.worker.access_log.CLOSING_SECONDS", 0.01)
+    services, _ = full_log
+    engine = Engine(application, WorkerConfig(), services)
+    engine.close()
+    assert services.access_log is not None
+    fill(services.access_log)
+    services.close()
+    assert "lines of the access log are lost" in capsys.readouterr().err
+
+
+def test_a_pipe_that_fills_while_the_loop_has_just_emptied_it_is_watched_again(
+    full_log: tuple[Services, int],
+) -> None:
+    services, read_end = full_log
+    log = services.access_log
+    assert log is not None
+    flush, found_full = log.flush, threading.Event()
+
+    def flush_before_another_thread_does() -> bool:
+        done = flush()
+        if done and not found_full.is_set():
+            fill(log)
+            if not flush():  # as another thread does, before the loop goes on
+                found_full.set()
+        return done
+
+    log.flush = flush_before_another_thread_does  # type: ignore[method-assign]
+    with served(application, 1, services=services):
+        fill(log)
+        assert flush() is False
+        first = receive_lines(read_end, FILLING)
+        assert found_full.wait(TIMEOUT)  # nobody reads meanwhile
+        receive_lines(read_end, 2 * FILLING - first)
+    services.close()
+
+
+def receive_lines(read_end: int, count: int) -> int:
+    """Take so many lines or a few more; return how many."""
+    received = 0
+    while received < count:
+        assert select.select([read_end], [], [], TIMEOUT)[0], f"{received} lines of {count} came"
+        received += os.read(read_end, 4096).count(b"\n")
+    return received
+
+
+def test_a_signal_that_comes_when_the_loop_is_closed_finds_nothing_to_do() -> None:
+    engine = Engine(application, WorkerConfig())
+    engine.close()
+    engine.call_soon(pytest.fail)

@@ -126,10 +126,11 @@ def test_a_websocket_has_the_attributes_that_are_used() -> None:
     protocol = WebSocketsSansIOProtocol(config(), ServerState(), {}, _loop=loop)
     loop.close()
     used = {
-        "client", "close_sent", "close_timer", "conn", "disconnected", "handshake_complete", "loop", "scheme",
-        "tasks", "transport",
+        "client", "close_sent", "close_timer", "conn", "disconnected", "handshake_complete",
+        "handshake_initiated", "loop", "scheme", "tasks", "transport",
     }  # fmt: skip
     assert used <= set(vars(protocol))
+    assert protocol.conn.handshake_exc is None
     assert issubclass(ClientDisconnected, OSError)
 
 

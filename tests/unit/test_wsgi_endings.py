@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from io import UnsupportedOperation
 from typing import Any
 
 import pytest
 
 from coachman.config.model import Bounds, WorkerConfig
+from coachman.worker.wsgi.body import MEMORY_LIMIT
+from coachman.worker.wsgi.header_kinds import ApplicationFault
 
 from .served import TIMEOUT, receive_all, receive_response, served
 
@@ -57,6 +61,8 @@ def answering(body: Body, headers: list[tuple[str, str]]) -> Any:
         ([LookupError("at once")], [], "LookupError: at once"),
         ([b"one", LookupError("midway")], [], "LookupError: midway"),
         (["text"], [], "the body has to be made of bytes, not str"),
+        ([b"one", None, b"two"], [], "the body has to be made of bytes, not NoneType"),
+        (["", b"one"], [], "the body has to be made of bytes, not str"),
         ([b"one", "text"], [], "the body has to be made of bytes, not str"),
         ([b"one"], [("Connection", "close")], "header 'Connection' is the server's to send"),
         ([b"one"], [("Content-Length", "5")], "the body ended 2 bytes before its Content-Length"),
@@ -87,6 +93,30 @@ def test_a_body_is_closed_once_however_it_ends(
         text = capsys.readouterr().err
         assert logged in text
         assert (text == "") == (logged == "")
+
+
+@pytest.mark.parametrize("size", [10, MEMORY_LIMIT + 1])
+@pytest.mark.parametrize("taken", ["getbuffer", "detach"])
+def test_what_an_application_keeps_of_its_input_costs_nobody_else(
+    threads: int, size: int, taken: str
+) -> None:
+    kept: list[Any] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        if (take := getattr(environ["wsgi.input"], taken, None)) is not None and environ["PATH_INFO"] == "/t":
+            with suppress(UnsupportedOperation):  # what is in memory cannot be detached
+                kept.append(take())
+        return [b"done"]
+
+    with served(application, threads) as connect:
+        client = connect()
+        for _ in range(2):
+            client.sendall(b"POST /t HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+            assert receive_response(client)[1] == b"done"
+        another = connect()
+        another.sendall(GET)
+        assert receive_response(another)[1] == b"done"
 
 
 @pytest.mark.parametrize("declared", [5, 7])
@@ -128,6 +158,49 @@ def test_a_close_that_fails_is_logged_and_costs_nothing(
     text = capsys.readouterr().err
     assert "the application failed in close()" in text
     assert "LookupError: in close" in text
+
+
+def test_a_close_that_cannot_even_be_looked_up_costs_nothing(
+    threads: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Lazy(Body):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "close":
+                raise LookupError("in close")
+            return super().__getattribute__(name)
+
+    with served(answering(Lazy(b"x" * 1_000_000, b"y" * 1_000_000), []), threads) as connect:
+        gone = connect()
+        gone.sendall(GET)
+        gone.close()
+        client = connect()
+        client.sendall(GET.replace(b"1.1", b"1.0"))
+        assert len(receive_all(client).partition(b"\r\n\r\n")[2]) == 2_000_000
+    assert "the application failed in close()" in capsys.readouterr().err
+
+
+def test_a_write_that_comes_too_late_is_refused(threads: int) -> None:
+    """It would have gone out in the middle of another response on the same connection."""
+    kept: list[Any] = []
+    failures: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        kept.append(write := start_response("200 OK", []))
+        if len(kept) == 1:
+            write(b"one")
+            return []
+        with pytest.raises(ApplicationFault) as caught:
+            kept[0](b"late")
+        failures.append(str(caught.value))
+        return [b"two"]
+
+    with served(application, threads) as connect:
+        client = connect()
+        client.sendall(GET + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answer = receive_all(client)
+    assert b"late" not in answer
+    assert answer.endswith(b"\r\n\r\ntwo")
+    assert failures == ["write() was called after the end of its response"]
 
 
 def test_exc_info_after_the_headers_ends_the_connection(

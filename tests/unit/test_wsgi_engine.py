@@ -284,6 +284,21 @@ def test_draining_closes_idle_connections_and_finishes_the_rest(threads: int) ->
     assert finished == [True]
 
 
+def test_what_turns_out_to_be_no_request_does_not_hold_the_end_up(threads: int) -> None:
+    engines: list[Engine] = []
+    with served(echo, threads, on_engine=engines.append) as connect:
+        client = connect()
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        receive_response(client)
+
+        def drain() -> None:
+            client.sendall(b"\r\n")  # in the loop's thread: it has not read that
+            engines[0].drain(1000.0)
+
+        engines[0].call_soon(drain)
+        assert client.recv(1) == b""
+
+
 def test_a_drain_whose_time_is_up_says_what_it_gave_up() -> None:
     entered, leave = threading.Event(), threading.Event()
 

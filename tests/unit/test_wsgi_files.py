@@ -152,6 +152,19 @@ def test_a_file_is_read_where_there_is_no_descriptor_left_to_send_it_by(
     assert opened[0].closed
 
 
+@pytest.mark.parametrize("header", [("Connection", "close"), ("X-Name", "\u20ac")])
+def test_a_file_behind_a_head_that_cannot_be_sent_is_closed(
+    threads: int, path: Path, header: tuple[str, str]
+) -> None:
+    """The descriptor by which it would have been sent as well: no test may leave one behind."""
+    opened: list[Any] = []
+    with served(sending(lambda: path.open("rb"), [header], opened), threads) as connect:
+        client = connect()
+        client.sendall(GET)
+        assert receive_response(client)[0].startswith(b"HTTP/1.1 500 ")
+    assert [file.closed for file in opened] == [True]
+
+
 def test_a_packed_file_on_disk_is_unpacked(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "packed", "wb") as file:
         file.write(b"unpacked")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from coachman.config.model import WorkerConfig
+from coachman.worker.wsgi.engine import Engine
 
 from .served import receive_all, receive_response, served
 
@@ -55,6 +56,20 @@ def test_another_peers_word_is_not_even_shown(fields: bytes) -> None:
     assert (environ["wsgi.url_scheme"], environ["HTTP_HOST"]) == ("http", "inner")
     assert not [key for key in environ if "FORWARDED" in key]
     assert environ["HTTP_X_OTHER"] == "1"
+
+
+def test_a_head_that_is_refused_has_no_body_and_is_counted_once(threads: int) -> None:
+    def requests() -> int:
+        return sum(engine.tally.totals()[0] for engine in engines)
+
+    engines: list[Engine] = []
+    with served(application, threads, on_engine=engines.append) as connect:
+        client = connect()
+        client.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: nonsense\r\n\r\n")
+        answer = receive_all(client)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n")
+    assert requests() == 1
 
 
 def test_what_cannot_be_understood_is_refused(threads: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from math import inf
 from typing import cast
 
 from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.pool import Pool
+
+TIMEOUT = 20.0
 
 
 class Waiting:
@@ -96,6 +99,50 @@ def test_the_queue_is_left_to_others_while_there_are_free_threads() -> None:
     line.queue.append(line.connection("queued"))
     line.pool.add(line.connection("ours"))
     assert line.serve_all() == ["ours"]
+
+
+def test_who_is_woken_for_one_and_has_found_another_wakes_somebody_else() -> None:
+    """A thread that is about to wait takes from the queue, at the moment at which the loop wakes it."""
+    idle, found, served, over = (threading.Event() for _ in range(4))
+
+    class Held:
+        """A connection that is served for as long as the other one is not."""
+
+        waits_since = 0.0
+
+        def serve_unread(self) -> None:
+            found.set()
+            over.set() if served.wait(TIMEOUT) else None
+
+    class Brief(Held):
+        def serve_unread(self) -> None:
+            served.set()
+
+    looks: list[None] = []
+
+    def take() -> Connection | None:
+        if threading.current_thread() is not late:
+            return None
+        looks.append(None)
+        if len(looks) != 2:  # that of a thread that is already known to be idle is the second
+            return None
+        pool.add(cast(Connection, Brief()))
+        return cast(Connection, Held())
+
+    pool = Pool(take, lambda: None, idle.set)
+    early, late = (threading.Thread(target=pool.work) for _ in range(2))
+    early.start()
+    assert idle.wait(TIMEOUT)
+    pool.full = True
+    late.start()
+    assert found.wait(TIMEOUT)
+    try:
+        assert over.wait(TIMEOUT)
+    finally:
+        served.set()
+        pool.end()
+        early.join(TIMEOUT)
+        late.join(TIMEOUT)
 
 
 def test_those_that_have_waited_long_enough_are_handed_over_the_longest_first() -> None:

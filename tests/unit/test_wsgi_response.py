@@ -16,11 +16,12 @@ def response(
     sent: list[bytes] | None = None,
     request_id: str = "",
 ) -> Response:
+    collected = sent if sent is not None else []
     made = Response(
         method=method,
         version=version,
         keep_alive=True,
-        send=(sent if sent is not None else []).append,
+        send=lambda _made, data: collected.append(data),
         request_id=request_id,
     )
     made.start(status, headers or [])
@@ -192,7 +193,7 @@ def test_a_file_has_its_length(method: str, headers: Headers, declared: str, sen
 
 
 def test_a_response_that_was_never_started_is_a_fault() -> None:
-    made = Response(method="GET", version="1.1", keep_alive=True, send=lambda _data: None)
+    made = Response(method="GET", version="1.1", keep_alive=True, send=lambda _made, _data: None)
     with pytest.raises(ApplicationFault, match="before it called"):
         made.whole(b"x")
 
@@ -229,7 +230,7 @@ def test_exc_info_is_raised_once_the_head_is_sent() -> None:
 
 def test_write_sends_before_the_iterable() -> None:
     sent: list[bytes] = []
-    made = Response(method="GET", version="1.1", keep_alive=True, send=sent.append)
+    made = Response(method="GET", version="1.1", keep_alive=True, send=lambda _made, data: sent.append(data))
     write = made.start("200 OK", [])
     write(b"one")
     assert split(b"".join(sent))[2] == b"3\r\none\r\n"

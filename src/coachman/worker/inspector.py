@@ -59,7 +59,10 @@ class Inspector:
     def report_upon_signal(self) -> None:
         """Tell where everything is. Called in the main thread, in the middle of anything."""
         # A bare thread: to start one of `threading`, locks are needed that the main thread may hold.
-        _thread.start_new_thread(self._tell_stacks, ())
+        try:
+            _thread.start_new_thread(self._tell_stacks, ())
+        except RuntimeError as error:  # none is to be had; what the C code has written is what there is
+            complain(f"where the threads are is told without their names: {error}")
 
     def _tell_stacks(self) -> None:
         running = [] if self.watchdog is None else self.watchdog.running()

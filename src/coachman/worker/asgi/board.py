@@ -74,6 +74,11 @@ class Board:
             self._show_oldest(*next(iter(started.values()), (0, b"")))
         return took
 
+    def answered(self, status: int) -> None:
+        """Note an answer that was given without the application."""
+        self.cells[REQUESTS] += 1
+        self.cells[STATUS_CLASSES - 1 + status // 100] += 1
+
     def totals(self) -> tuple[int, int]:
         """Return the requests that have ended, and how long they took together."""
         return self.cells[REQUESTS], self.cells[DURATION_SUM]

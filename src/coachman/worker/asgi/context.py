@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from sys import maxsize
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.http.forwarded import ForwardedReader
-from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.worker.asgi.board import Board
 from coachman.worker.asgi.deadlines import Deadlines
 from coachman.worker.asgi.departures import Departures
 from coachman.worker.asgi.lifespan import Application
+from coachman.worker.head_bounds import head_bounds
 
 if TYPE_CHECKING:
     from coachman.worker.access_log import AccessLog
@@ -83,9 +82,7 @@ class Context:
     ) -> None:
         self.application = application
         self.bounds = bounds = config.bounds
-        self.head_bounds = HeadBounds(
-            bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
-        )
+        self.head_bounds = head_bounds(bounds)
         self.trusted = TrustedPeers(config.trusted_proxies)
         self.forwarded = ForwardedReader(self.trusted)
         self.proxy_protocol = config.proxy_protocol

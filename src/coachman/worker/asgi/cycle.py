@@ -13,7 +13,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from coachman.worker.asgi.response_head import make_head
+from coachman.worker.asgi.response_head import make_head, status_line
 
 FAILURE: Final = b"500 Internal Server Error\n"
 
@@ -59,6 +59,8 @@ class Cycle(RequestResponseCycle):
         self._chunked = False
         self._remaining: int | None = None
         """Bytes of the body that the declared length still allows; None where none is declared."""
+        self._sent = 0
+        """Bytes behind the head that were given to the transport."""
 
     async def send(self, message: Any) -> None:
         """The `send` of ASGI; raises `RuntimeError` where the application breaks the protocol."""
@@ -72,6 +74,7 @@ class Cycle(RequestResponseCycle):
         if kind == "http.response.start":
             if self.status:
                 raise RuntimeError("a second http.response.start")
+            status_line(message["status"])  # the scoreboard gets it, whether it is sent or not
             self.status = message["status"]
             # It goes with the first part of the body, as ASGI wants it: what fails before can still say so.
             self._headers = message.get("headers", ())
@@ -96,13 +99,14 @@ class Cycle(RequestResponseCycle):
         if not more and self._remaining and not self._bodyless:
             raise RuntimeError(f"the body ended {self._remaining} bytes before its content-length")
         self.response_started = True
+        self._sent += len(body)
         if data := head + body if head else body:
             self.transport.write(data)
         if not more:
             self.response_complete = True
             self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
+            if not self.keep_alive and not self.more_body:
+                self.transport.close()  # else the connection sees to it that the answer can be read
             self.on_response()
 
     def _head(self, whole: int | None) -> bytes:
@@ -122,11 +126,13 @@ class Cycle(RequestResponseCycle):
             self._bodyless = True
         return head
 
-    def answered(self, status: int, size: int) -> tuple[int, int]:
-        """Return status and bytes of body that go out, given those that the application has sent."""
+    def answered(self) -> tuple[int, int]:
+        """Return status and bytes of body that go out; 0: none. The application has returned or failed."""
         if any(self.instead):
             return self.instead
-        return (status, size) if status or self.disconnected else (500, len(FAILURE))
+        if self.response_started:
+            return self.status, self._sent
+        return (0, 0) if self.disconnected else (500, len(FAILURE))
 
     def fail(self) -> None:
         """Answer for an application that has failed."""

@@ -64,12 +64,13 @@ class Deadlines(Generic[T]):
 
     def _look(self) -> None:
         now = self._loop.time()
-        while self._since:
-            oldest = next(iter(self._since))
-            due = self._since[oldest] + self._seconds
-            if due > now:
-                self._timer = self._loop.call_at(due, self._look)
-                return
-            del self._since[oldest]
-            self._on_expired(oldest)
-        self._timer = None
+        try:
+            while self._since:
+                oldest, since = next(iter(self._since.items()))
+                if since + self._seconds > now:
+                    break
+                del self._since[oldest]
+                self._on_expired(oldest)
+        finally:  # whatever has gone wrong with one, the others' time is running
+            first = next(iter(self._since.values()), None)
+            self._timer = None if first is None else self._loop.call_at(first + self._seconds, self._look)

@@ -21,7 +21,7 @@ from coachman.worker.asgi.leaving import Leaving
 from coachman.worker.asgi.refusal import refusal_body, refusal_response, refused
 from coachman.worker.asgi.state import State
 from coachman.worker.asgi.websocket_connection import WebSocketConnection
-from coachman.worker.asgi.wording import frames_of, line_of
+from coachman.worker.asgi.wording import frames_of, line_of, was_cancelled
 from coachman.worker.complaints import complain
 
 
@@ -49,7 +49,7 @@ class HttpConnection(Leaving):
         self._context.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal is not None:
+        if self._lingers or self._refusal is not None:
             return
         body_size = self._body_size
         try:
@@ -62,6 +62,8 @@ class HttpConnection(Leaving):
         if not self._receiving:
             if self._running is not None:
                 self._wait_in(None)
+            elif self._context.draining and self.idle:
+                self._leave()  # an empty line, say, was all that has kept it here
             # Else nothing of a request has come, and the time that was running goes on.
         elif self._in_head:
             if self._deadlines is not self._context.heads:
@@ -82,7 +84,7 @@ class HttpConnection(Leaving):
         method, version = parser.get_method().decode("ascii"), parser.get_http_version()
         fields = self._checked_fields(method, version)
         upgrades = parser.should_upgrade()
-        if upgrades and self._get_upgrade() != b"websocket":
+        if upgrades and (self._get_upgrade() != b"websocket" or version == "1.0"):  # RFC 9110, 7.8
             self._declined, self._in_head = True, False
             return
         self._complete_scope(method, version, fields)
@@ -123,17 +125,24 @@ class HttpConnection(Leaving):
     # What a cycle calls at its end.
 
     def on_response_complete(self) -> None:
+        cycle, transport = self._running, self.transport
         self._finish()
-        transport = self.transport
         if transport.is_closing():
             self._wait_for_reader()
             return
+        if cycle is not None and not cycle.keep_alive:  # and its body is still coming
+            self._wait_in(None)
+            if self.flow.write_paused:
+                self._close()
+            else:
+                self._linger()
+            return
         self.flow.resume_reading()
         if self.pipeline:
-            cycle = self.pipeline.pop()[0]
-            self._call(cycle, waited_in_kernel=False)  # type: ignore[arg-type]  # what was put there is ours
+            self._call(self.pipeline.pop()[0], waited_in_kernel=False)  # type: ignore[arg-type]  # what was put there is ours
         elif self._refusal is not None:
             self._answer(self._refusal)
+            self._note(self._refusal)
         elif not self._receiving:
             self._rest()
 
@@ -143,10 +152,15 @@ class HttpConnection(Leaving):
         self._context.departures.release(self, self._fd)
         self._context.closed(self)
         scope = self.scope
+        # The handshake is made from this, which may have been a whole URL.
+        self.url = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
         self.ws_protocol_class = partial(  # type: ignore[assignment]
-            WebSocketConnection, self._context, scope["client"], scope["scheme"] == "https"
+            WebSocketConnection, self._context, self.client, scope["client"], scope["scheme"] == "https"
         )
         super().handle_websocket_upgrade()
+        websocket = self.transport.get_protocol()
+        assert isinstance(websocket, WebSocketConnection)
+        websocket.end_broken_handshake()
 
     # Serving a request.
 
@@ -167,10 +181,11 @@ class HttpConnection(Leaving):
             if not cycle.response_complete and not cycle.disconnected:
                 what = "completing its" if cycle.response_started else "a"
                 self._fail(cycle, f"the application returned without {what} response")
-        except asyncio.CancelledError:
-            self.give_up()
         except BaseException as error:  # the application's own code, which ends nothing but its request
-            self._fail(cycle, f"the application failed\n{frames_of(error)}")
+            if was_cancelled(error):
+                self.give_up()
+            else:
+                self._fail(cycle, f"the application failed\n{frames_of(error)}")
         finally:
             if self._running is cycle:
                 self._finish()
@@ -184,7 +199,7 @@ class HttpConnection(Leaving):
         if cycle.disconnected or cycle.response_complete:
             return
         if cycle.response_started:
-            self.transport.close()
+            self._close()
         else:
             cycle.fail()
 
@@ -192,7 +207,7 @@ class HttpConnection(Leaving):
         """Note that the response which was due is complete, or will never be."""
         cycle, self._running = self._running, None
         assert cycle is not None
-        self._took = self._context.board.ended(cycle, cycle.status)
+        self._took = self._context.board.ended(cycle, cycle.instead[0] or cycle.status)
         if self._took >= PATIENCE:
             self._context.departures.look_at_those_who_wait()
 
@@ -206,7 +221,7 @@ class HttpConnection(Leaving):
         running = self._running
         if self._receiving and not self._in_head:  # the refused request has a cycle, which came last
             if self.cycle.response_complete:
-                self.transport.close()  # it has its answer, and will not get another one
+                self._close()  # it has its answer, and will not get another one
                 return
             if self.pipeline:
                 self.pipeline.popleft()
@@ -217,26 +232,25 @@ class HttpConnection(Leaving):
                     running.instead = int(refusal.status[:3]), len(refusal_body(refusal.status))
                 running.message_event.set()
                 if running.response_started:
-                    self.transport.close()
+                    self._close()
                     return
-                running = None
+                self._answer(refusal)
+                return
         if running is None:
             self._answer(refusal)
+            self._note(refusal)
 
     def _answer(self, refusal: BadRequest) -> None:
         self.transport.write(refusal_response(refusal.status))
+        self._linger()
+
+    def _note(self, refusal: BadRequest) -> None:
+        """Count what was refused and has not reached the application."""
+        self._context.board.answered(int(refusal.status[:3]))
         access_log = self._context.access_log
-        if access_log is not None and not (self._receiving and not self._in_head):
+        if access_log is not None:
             access_log.add(refused(refusal.status, self.client[0] if self.client else ""))
             self.loop.call_soon(access_log.flush)
-        # To close with something unread would have the kernel reset the connection, and the answer might
-        # never be read: what still comes is thrown away for a moment.
-        self.transport.write_eof()
-        self._lingers = True
-        if self._context.draining:
-            self.transport.close()
-        else:
-            self._context.lingering.watch(self)
 
 
 def _do_nothing() -> None:

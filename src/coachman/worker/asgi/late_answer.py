@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from coachman.worker.asgi.transport_of import transport_of
-from coachman.worker.late_answer import LATE_ANSWER, LATE_BODY, LATE_FIELDS
+from coachman.worker.late_answer import LATE_ANSWER, LATE_BODY, LATE_FIELDS, LATE_HEAD
 
 LOOP_SECONDS: Final = 1.0
 """How long the loop may take to send the answer; then it is what is stuck, and does nothing else either."""
@@ -19,10 +19,12 @@ def answer_late(
     loop: asyncio.AbstractEventLoop,
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
     send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    *,
+    head_only: bool,
 ) -> bool:
     """Send 504, by the loop where that turns, else past it; return whether it was sent.
 
-    `receive` and `send` are those of the request, of which nothing was sent.
+    `receive` and `send` are those of the request, of which nothing was sent. `head_only`: it is for a HEAD.
     """
     turn = [True]  # popped once: either the loop answers or this thread does
 
@@ -45,12 +47,12 @@ def answer_late(
             turn.pop()
         except IndexError:
             return True  # it has begun
-        return _write_past_the_loop(receive)
+        return _write_past_the_loop(receive, LATE_HEAD if head_only else LATE_ANSWER)
     except Exception:  # the connection has ended
         return False
 
 
-def _write_past_the_loop(receive: Any) -> bool:
+def _write_past_the_loop(receive: Any, late_answer: bytes) -> bool:
     """Write to the socket itself. The loop is in the application's code: it cannot close it meanwhile."""
     transport = transport_of(receive)
     if transport is None or transport.get_write_buffer_size():
@@ -58,7 +60,7 @@ def _write_past_the_loop(receive: Any) -> bool:
     try:
         # Of our own: what uvloop gives out as its socket can do neither.
         with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as sock:
-            sock.send(LATE_ANSWER, socket.MSG_DONTWAIT)
+            sock.send(late_answer, socket.MSG_DONTWAIT)
             sock.shutdown(socket.SHUT_WR)
     except OSError:
         return False

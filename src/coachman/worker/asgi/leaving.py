@@ -32,7 +32,7 @@ class Leaving(Patience):
         self._refusal: BadRequest | None = None
         """The answer to what will not be served; it follows the responses that are still due."""
         self._lingers = False
-        """It has been given, and what still comes is thrown away for a moment."""
+        """The last answer was given, and what still comes is thrown away for a moment."""
         self._fd = -1
         """The descriptor, which the transport owns."""
 
@@ -124,6 +124,20 @@ class Leaving(Patience):
                 self._hand_over(sock)  # where there is no room in the queue, we are told when there is
             elif not _has_unread(sock):
                 transport.close()
+
+    def _linger(self) -> None:
+        """End our direction, and throw away for a moment what still comes (RFC 9112, 9.6).
+
+        To close with something unread would have the kernel reset the connection, and the answer might never
+        be read.
+        """
+        self.flow.resume_reading()  # a body that nobody has read may have paused it
+        self.transport.write_eof()
+        self._lingers = True
+        if self._context.draining:
+            self.transport.close()
+        else:
+            self._context.lingering.watch(self)
 
     def _hand_over(self, sock: socket.socket) -> bool:
         """Put the connection into the queue; return False where there is no room."""

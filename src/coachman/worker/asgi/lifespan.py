@@ -36,6 +36,8 @@ class Lifespan:
         self._task: asyncio.Task[None] | None = None
         self._asked = 0
         """How many messages it has asked for."""
+        self._answered = ""
+        """The last phase that it has answered for."""
         self._ending = asyncio.Event()
         self._answers: asyncio.Queue[Message] = asyncio.Queue()
 
@@ -92,6 +94,9 @@ class Lifespan:
         phase = "shutdown" if self._ending.is_set() else "startup"
         if message["type"] not in (f"lifespan.{phase}.complete", f"lifespan.{phase}.failed"):
             raise RuntimeError(f"{message['type']!r} is not an answer to lifespan.{phase}")
+        if self._answered == phase:
+            raise RuntimeError(f"a second answer to lifespan.{phase}")
+        self._answered = phase
         self._answers.put_nowait(message)
 
     async def _answer(self) -> Message | None:

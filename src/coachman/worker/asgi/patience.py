@@ -50,7 +50,10 @@ class Patience(Incoming):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._context.readers.forget(self)
+        if self.transport.is_closing():
+            self._wait_for_reader()  # for what is left, of which nothing will be told
+        else:
+            self._context.readers.forget(self)
 
     def give_up(self) -> None:
         """Close at once; the application hears of it."""
@@ -90,7 +93,7 @@ class Patience(Incoming):
         if self._has_news(POLLIN):
             self._context.idle.watch_until(self, self.loop.time())
         else:
-            self.transport.close()
+            self._close()
 
     def on_late_reader(self) -> None:
         """Close, unless the peer has taken something meanwhile."""
@@ -131,6 +134,11 @@ class Patience(Incoming):
         self._body_since = self._body_progress = self.loop.time()
         self._body_before = before
         self._body_held = self.cycle.waiting_for_100_continue
+
+    def _close(self) -> None:
+        """Close once the peer has taken what is still to be sent, or takes nothing of it for too long."""
+        self.transport.close()
+        self._wait_for_reader()
 
     def _wait_for_reader(self) -> None:
         """Let the time begin that the peer has until it takes something of what is still to be sent."""

@@ -41,7 +41,7 @@ class Framing(NamedTuple):
     keep_alive: bool
 
 
-def _status_line(status: int) -> bytes:
+def _make_status_line(status: int) -> bytes:
     try:
         phrase = http.HTTPStatus(status).phrase
     except ValueError:
@@ -49,7 +49,15 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {phrase}\r\n".encode()
 
 
-_STATUS_LINES: Final = {status: _status_line(status) for status in range(200, 600)}
+_STATUS_LINES: Final = {status: _make_status_line(status) for status in range(200, 600)}
+
+
+def status_line(status: int) -> bytes:
+    """Return the first line of a response; raise `RuntimeError` where there is no such final status."""
+    line = _STATUS_LINES.get(status)
+    if line is None:
+        raise RuntimeError(f"{status!r} is not a final status")
+    return line
 
 
 def make_head(
@@ -67,10 +75,7 @@ def make_head(
     `date` is a whole line. `whole` is the length of the body where all of it is known, else None. Raises
     `RuntimeError` where the application gave what must not be sent.
     """
-    line = _STATUS_LINES.get(status)
-    if line is None:
-        raise RuntimeError(f"{status!r} is not a final status")
-    lines = [line]
+    lines = [status_line(status)]
     length: int | None = None
     for pair in headers:
         try:
@@ -84,7 +89,8 @@ def make_head(
             if length is not None:
                 raise RuntimeError("content-length is given twice")
             length = _length_of(known.value)
-            lines.append(known.line)
+            if status != 204:  # which has none (RFC 9110, 8.6)
+                lines.append(known.line)
         elif special is DATE:
             date = known.line
         elif special is CONNECTION and b"close" in known.value.lower():

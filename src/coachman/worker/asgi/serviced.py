@@ -13,6 +13,7 @@ from coachman.protocol.static.response import deciding_headers
 from coachman.worker.asgi.late_answer import answer_late
 from coachman.worker.asgi.static_sending import send_static
 from coachman.worker.asgi.transport_of import answered, peer_of
+from coachman.worker.late_answer import LATE_BODY
 from coachman.worker.services import Services
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -90,16 +91,19 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """What the application sends by."""
         kind = message["type"]
-        if kind == "http.response.body":
+        if kind in ("http.response.body", "websocket.http.response.body"):
             self._size += len(message.get("body", b""))
         elif kind == "http.response.start":
             if not self._begin_answer():
                 return
             self._status = message["status"]
-            if self._request_id:
-                message = self._with_request_id(message)
+            message = self._with_request_id(message)
+        elif kind == "websocket.http.response.start":
+            self._status = message["status"]
+            message = self._with_request_id(message)
         elif kind == "websocket.accept":
             self._status = 101
+            message = self._with_request_id(message)
         elif kind == "websocket.close" and not self._status:
             self._status = 403
         if not self._late:
@@ -112,7 +116,9 @@ class Exchange:
             return
         self._logged = True
         scope = self.scope
-        status, size = answered(self.receive, self._status, self._size)
+        status, size = self._status, self._size
+        if not self._late:
+            status, size = answered(self.receive, status, size)
         headers = {name: value for name, value in scope["headers"] if name in (b"referer", b"user-agent")}
         ended = time.monotonic_ns()
         first = access_log.add(
@@ -143,12 +149,14 @@ class Exchange:
 
     def answer_late(self) -> bool:
         """Answer 504; nothing was sent, or the watchdog would not have got the request."""
-        self._late, self._status = True, 504
-        answered = answer_late(self._loop, self.receive, self._send)
+        self._late = True
+        head_only = self.scope["method"] == "HEAD"
+        sent = answer_late(self._loop, self.receive, self._send, head_only=head_only)
+        self._status, self._size = (504, 0 if head_only else len(LATE_BODY)) if sent else (0, 0)
         self.close()
         if self._services.access_log is not None:
             self._services.access_log.flush()  # the loop may never turn again
-        return answered
+        return sent
 
     def _begin_answer(self) -> bool:
         """Return whether the answer may begin; from then on the application may take as long as it likes."""
@@ -175,6 +183,8 @@ class Exchange:
         scope["headers"] = [*others, (_HEADER, self._request_id.encode())]
 
     def _with_request_id(self, message: Message) -> Message:
+        if not self._request_id:
+            return message
         headers = list(message.get("headers", ()))
         if any(bytes(name).lower() == _HEADER for name, _ in headers):
             return message

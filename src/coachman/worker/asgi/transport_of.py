@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 from coachman.worker.asgi.cycle import Cycle
+from coachman.worker.asgi.http_connection import HttpConnection
+from coachman.worker.asgi.websocket_connection import WebSocketConnection
 
 
 def transport_of(receive: Any) -> asyncio.Transport | None:
@@ -20,16 +22,24 @@ def transport_of(receive: Any) -> asyncio.Transport | None:
 def peer_of(receive: Any) -> str | None:
     """Return the address of whoever has connected, "" for one on a unix socket; None: it is not known.
 
-    That is not the scope's `client`, where a proxy has told of another one.
+    That is not the scope's `client`, where a proxy has told of another one in the head of a request. What one
+    has told by the PROXY protocol counts: it passes on whatever that client sends.
     """
     transport = transport_of(receive)
-    if transport is None:
-        return None
-    name = transport.get_extra_info("peername")
-    return str(name[0]) if isinstance(name, tuple) else ""
+    connection = None if transport is None else transport.get_protocol()
+    if isinstance(connection, WebSocketConnection):
+        return connection.peer[0] if connection.peer else ""
+    if isinstance(connection, HttpConnection):
+        return connection.client[0] if connection.client else ""
+    return None
 
 
 def answered(receive: Any, status: int, size: int) -> tuple[int, int]:
-    """Return status and bytes of body that go out, given those that the application has sent; 0: none."""
-    cycle = getattr(receive, "__self__", None)
-    return cycle.answered(status, size) if isinstance(cycle, Cycle) else (status, size)
+    """Return status and bytes of body that go out; 0: none.
+
+    The application has sent `status` and `size`, which is what counts where `receive` is not uvicorn's.
+    """
+    exchange = getattr(receive, "__self__", None)
+    if isinstance(exchange, Cycle):
+        return exchange.answered()
+    return exchange.answered(status, size) if isinstance(exchange, WebSocketConnection) else (status, size)

@@ -1,7 +1,8 @@
-"""What the log says of requests and of the application's errors."""
+"""What the log says of requests and of the application's errors, and which of these are none."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import traceback
 from typing import Any
@@ -14,6 +15,15 @@ def line_of(scope: Any) -> str:
     query = scope["query_string"].decode("latin-1")
     target = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
     return f"{scope.get('method', 'WebSocket')} {target}"
+
+
+def was_cancelled(error: BaseException) -> bool:
+    """Return whether the present task ends with `error` because somebody has cancelled it.
+
+    One that waits for something else that was cancelled, ends with the same error, and has failed.
+    """
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def frames_of(error: BaseException) -> str:

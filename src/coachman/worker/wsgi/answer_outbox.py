@@ -91,11 +91,12 @@ class AnswerOutbox(Outbox):
         """
         if self.status or self.pending:
             return False  # it would be taken for a part of what was sent before
-        self.status = status
         try:
-            return self._socket.send(answer) == len(answer)
+            sent = self._socket.send(answer)
         except OSError:
             return False
+        self.status, self.body_size = status, _body_size(answer)
+        return sent == len(answer)
 
     def _begin(self, data: bytes) -> bool:
         """Look at what is to be sent; return whether it may be."""
@@ -107,5 +108,9 @@ class AnswerOutbox(Outbox):
             self.body_size += len(data)
         else:
             self.status = int(data[9:12])
-            self.body_size = len(data) - data.find(b"\r\n\r\n") - 4
+            self.body_size = _body_size(data)
         return True
+
+
+def _body_size(answer: bytes) -> int:
+    return len(answer) - answer.find(b"\r\n\r\n") - 4

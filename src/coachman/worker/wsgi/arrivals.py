@@ -30,6 +30,8 @@ class Arrivals:
         self._engine = engine
         self._intake = intake
         self.connection_type: type[Connection] = Connection
+        self.at_bound = False
+        """None is taken since so many are open: who ends has `heed_bound` called."""
         self._handoff: Handoff | None = None
         self._empty_until = 0.0
 
@@ -80,9 +82,11 @@ class Arrivals:
         bound = self._engine.bounds.connections
         if not bound:
             return
-        if len(self._engine.connections) >= bound:
+        self.at_bound = True
+        if len(self._engine.connections) >= bound:  # after the mark, which those look at that end
             self._intake.rest(Rest.BOUND)
         else:
+            self.at_bound = False
             self._intake.resume(Rest.BOUND)
 
     def _take(self) -> Connection | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from typing import IO
 
@@ -54,9 +55,11 @@ class RequestBody:
 
     def close(self) -> None:
         """Release the memory or the temporary file, and end what the application reads."""
-        if self._reader is not None:
-            self._reader.close()
-        self._memory.close()
+        for reader in (self._reader, self._memory):
+            # The application may have kept a view of the memory, or have taken the reader apart.
+            with suppress(BufferError, ValueError):
+                if reader is not None:
+                    reader.close()
         file, self._file = self._file, None
         if file is not None:
             self._files.give_back(file)

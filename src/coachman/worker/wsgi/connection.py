@@ -188,6 +188,8 @@ class Connection(Responder):
             return True
         self._note_progress()
         self._arm(EPOLLIN)
+        if self._engine.draining:
+            self._engine.release()  # an empty line, say, was all that has kept it here
         return False
 
     # Time.

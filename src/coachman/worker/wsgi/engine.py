@@ -82,7 +82,10 @@ class Engine(ServingLoop):
         access_log = services.access_log
         if access_log is not None:
             self.at_end_of_turn = access_log.flush
-            access_log.on_stuck = lambda: self.call_when_writable(access_log.fd, access_log.flush)
+            # In the loop's thread: in another one it might be forgotten by a loop that has just written all.
+            access_log.on_stuck = lambda: self.call_soon(
+                lambda: self.call_when_writable(access_log.fd, access_log.flush)
+            )
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`, a non-blocking listening socket; the engine closes it when it drains."""
@@ -210,6 +213,8 @@ class Engine(ServingLoop):
         return None if moment == inf else min(max(0.0, moment - now), LONGEST_WAIT)
 
     def _on_takeable(self, _events: int) -> None:
+        if self.draining:
+            return  # it was in hand already when that began; what comes may get the number of what has gone
         pool = self.pool
         if pool is None or pool.has_free_thread():
             if not self._arrivals.take_in():

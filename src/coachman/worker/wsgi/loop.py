@@ -44,20 +44,23 @@ class Loop:
         self._epoll.unregister(fd)
 
     def call_soon(self, function: Callable[[], None]) -> None:
-        """Have the loop call `function`. Safe in any thread and in signal handlers."""
+        """Have the loop call `function`, unless it is closed. Safe in any thread and in signal handlers."""
         self._soon.append(function)
-        with suppress(BlockingIOError):  # full of other reasons to wake up
+        with suppress(OSError):  # full of other reasons to wake up, or closed
             os.write(self.wakeup_fd, b"\0")
 
     def call_when_writable(self, fd: int, function: Callable[[], bool]) -> None:
-        """Have the loop call `function` when `fd` can be written to, until it returns True."""
+        """Have the loop call `function` when `fd` can be written to, until it returns True.
+
+        To ask for it again meanwhile changes nothing.
+        """
 
         def on_event(_events: int) -> None:
             if function():
                 self.remove_reader(fd)
 
         self._handlers[fd] = on_event
-        with suppress(FileExistsError):  # another thread has asked for it already
+        with suppress(FileExistsError):
             self._epoll.register(fd, EPOLLOUT)
 
     def _run_soon(self) -> None:
@@ -68,4 +71,6 @@ class Loop:
     def _close_loop(self) -> None:
         self._epoll.close()
         os.close(self._wakeup)
-        os.close(self.wakeup_fd)
+        # The number first, which may be somebody else's at once: signals are handled at any moment.
+        wakeup_fd, self.wakeup_fd = self.wakeup_fd, -1
+        os.close(wakeup_fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
+from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLOUT, poll
 
@@ -79,6 +80,9 @@ class Outbox:
 
     def send_both(self, head: bytes, body: bytes) -> None:
         """Give `head` and `body` to the kernel at once, keeping back what it does not take."""
+        if not body:  # of a HEAD, say; the kernel would hold the head back for what is to follow it
+            Outbox.send(self, head)
+            return
         self.sent_this_turn += len(head) + len(body)
         self.pending += (head, memoryview(body))
         if len(self.pending) == 2:
@@ -139,6 +143,9 @@ class Outbox:
         while not self.flush():
             if not writable.poll(timeout):
                 self.give_up()
+                # What is kept back no longer must not be followed by what the application still writes.
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)
         if self.gone:
             raise ClientGone("the client takes no more of the response")
 

@@ -133,8 +133,9 @@ class Pool:
                     continue
                 try:
                     self._idle.remove(me)
-                except ValueError:  # we are just being woken
+                except ValueError:  # we are just being woken, maybe for something else than we have found
                     me.acquire()
+                    self._wake()
             serve()
             if self.after_each is not None:
                 self.after_each()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.client_socket import LINGER_SIZE, ClientSocket
 from coachman.worker.wsgi.environ import REQUEST_ID, Environ, build_environ
 from coachman.worker.wsgi.file_wrapper import FileWrapper
+from coachman.worker.wsgi.header_kinds import ApplicationFault
 from coachman.worker.wsgi.outbox import ClientGone, Outbox, pending_file
 from coachman.worker.wsgi.peer import Peer
 from coachman.worker.wsgi.request import BadRequest, Request
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 LARGE_BODY = 64 * 1024
 """Bytes of a response's body from which on it is not worth a copy to have it in one piece with the head."""
+
+_END: Final[Any] = object()
+"""In place of a block where there is no further one; None is what an application may have returned."""
 
 
 class Responder(ClientSocket):
@@ -100,12 +104,16 @@ class Responder(ClientSocket):
                 engine.tally.hold(self, self._started, request.line)
                 self._blocks = iter(result)
             else:
-                head, file.size = response.file_head(file.size)
+                try:
+                    head, file.size = response.file_head(file.size)
+                except BaseException:  # the head is no better than what the application has given
+                    file.close()
+                    raise
                 self._out.send_with_file(head, file)
                 self._finish(response)
         except BadRequest as refusal:
-            self._end_request()
-            self._refuse(refusal)
+            self._end_request(refusal.status)
+            self._refuse(refusal, request)
         except BaseException as error:  # the application's own code, which ends nothing but its request
             self._fail(error)
 
@@ -114,12 +122,12 @@ class Responder(ClientSocket):
         assert response is not None
         assert blocks is not None
         try:
-            block = None if response.over else next(blocks, None)
-            if block is None:
+            block = _END if response.over else next(blocks, _END)
+            if block is _END:
                 self._blocks = None
                 self._out.send(response.end())
                 self._finish(response)
-            elif block:
+            elif block or not isinstance(block, bytes):
                 self._out.send(response.part(block))
                 if self._out.pending and self._engine.threads > 1:
                     # What an application opened in one thread (a database cursor, say) may be of use in that
@@ -152,13 +160,18 @@ class Responder(ClientSocket):
             return  # the peer sees a response that breaks off, which it must not take for a whole one
         self._out.send(error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
 
-    def _refuse(self, refusal: BadRequest) -> None:
-        """Answer what cannot be served, and end the connection."""
+    def _refuse(self, refusal: BadRequest, request: Request | None = None) -> None:
+        """Answer what cannot be served, and end the connection.
+
+        `request`: what it has been, if it was one; it has ended, and been counted.
+        """
         self._closing = True
         self._linger_left = LINGER_SIZE
-        self._engine.tally.answered(refusal.status)
+        if request is None:
+            self._engine.tally.answered(refusal.status)
         complain(f"refused a request from {self._peer.describe()}: {refusal.status}: {refusal}")
-        self._out.send(error_response(refusal.status))
+        head_only = request is not None and request.method == "HEAD"
+        self._out.send(error_response(refusal.status, head_only=head_only))
 
     def _end_request(self, status: str = "") -> None:
         """Close what the application returned and the request's body, on every path exactly once.
@@ -180,15 +193,17 @@ class Responder(ClientSocket):
                 request.close()
 
     def _close_source(self, source: Iterable[bytes]) -> None:
-        close = getattr(source, "close", None)
-        if close is not None:
-            try:
+        try:
+            close = getattr(source, "close", None)
+            if close is not None:
                 close()
-            except BaseException as error:  # the application's own code, as in _serve
-                self._report(f"the application failed in close()\n{traceback_text(error, __file__)}")
+        except BaseException as error:  # the application's own code, as in _serve
+            self._report(f"the application failed in close()\n{traceback_text(error, __file__)}")
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, response: Response, data: bytes) -> None:
         """What `write()` of PEP 3333 does: when it returns, the data is on its way."""
+        if response is not self._response:  # another one is, or may be, on its way
+            raise ApplicationFault("write() was called after the end of its response")
         self._out.send(data)
         self._out.wait_until_sent()
 

@@ -36,8 +36,8 @@ def _check_bytes(data: bytes) -> None:
 class Response:
     """The answer to one request, from `start_response` to its last byte, without any I/O.
 
-    `send` takes the bytes of the legacy `write()` callable; everything else is returned as bytes, for the
-    connection to send.
+    `send` takes this and the bytes of the legacy `write()` callable; everything else is returned as bytes,
+    for the connection to send.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Response:
         method: str,
         version: str,
         keep_alive: bool,
-        send: Callable[[bytes], None],
+        send: Callable[[Response, bytes], None],
         request_id: str = "",
     ) -> None:
         """`request_id`: what the peer is told, unless the application does; "": nothing."""
@@ -164,7 +164,7 @@ class Response:
 
     def _write(self, data: bytes) -> None:
         if data:
-            self._send(self.part(data))
+            self._send(self, self.part(data))
 
     def _cut(self, data: bytes) -> bytes:
         """Return the part of `data` that may go out: no more than declared, nothing without a body."""

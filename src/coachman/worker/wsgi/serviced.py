@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from time import monotonic_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from coachman.protocol.access_log import Access, escaped, no_request
 from coachman.protocol.request_ids import named
@@ -21,7 +21,7 @@ from coachman.worker.wsgi.connection import Connection
 from coachman.worker.wsgi.environ import REQUEST_ID, Environ
 from coachman.worker.wsgi.request import BadRequest, Request
 from coachman.worker.wsgi.response import Response
-from coachman.worker.wsgi.static_answers import StaticAnswers, pending_part
+from coachman.worker.wsgi.static_answers import StaticAnswers, pending_parts
 
 if TYPE_CHECKING:
     from coachman.worker.static.files import StaticAnswer
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 # Looked up once: Python 3.11 takes its time for what is asked of an imported class.
 _serve_plainly = Connection._serve
 _finish_plainly = Connection._finish
+
+
+LOOKED_AHEAD: Final = 8
+"""Pipelined requests that may all be for files without a thread being needed."""
 
 
 class ServicedConnection(Connection):
@@ -58,7 +62,9 @@ class ServicedConnection(Connection):
         answers = self._static_answers
         if answers is None:
             return super().has_requests
-        return any(answers.find(request) is None for request in self._parser.complete)
+        waiting = self._parser.complete
+        # Each that is looked at keeps its file open until its turn comes.
+        return len(waiting) > LOOKED_AHEAD or any(answers.find(request) is None for request in waiting)
 
     def close(self) -> None:
         """Close the connection and everything that belongs to its requests."""
@@ -66,7 +72,6 @@ class ServicedConnection(Connection):
         self._log()
         if self._static_answers is not None:
             self._static_answers.close()
-        self._out.give_up()
 
     # Serving one request.
 
@@ -117,12 +122,12 @@ class ServicedConnection(Connection):
         super()._fail(error)
         self._log()
 
-    def _refuse(self, refusal: BadRequest) -> None:
-        is_request = self._logged is not None
-        if not is_request:
+    def _refuse(self, refusal: BadRequest, request: Request | None = None) -> None:
+        if request is None:  # what was sent is none, so nothing has begun
+            self._logged = None
             self._out.status = self._out.body_size = 0
-        super()._refuse(refusal)
-        if is_request:
+        super()._refuse(refusal, request)
+        if request is not None:
             self._log()
         elif self._access_log is not None:
             out = self._out
@@ -130,8 +135,8 @@ class ServicedConnection(Connection):
                 no_request(self._peer.address_of(None), out.status, out.body_size, monotonic_ns())
             )
 
-    def _write(self, data: bytes) -> None:
-        super()._write(data)
+    def _write(self, response: Response, data: bytes) -> None:
+        super()._write(response, data)
         self._out.begin_timing()  # the application goes on
 
     # Static files.
@@ -157,13 +162,13 @@ class ServicedConnection(Connection):
             method="HEAD",
             version=request.fields.version,
             keep_alive=keep_alive,
-            send=self._out.send,
+            send=self._write,
             request_id=self._request_id,
         )
         response.start(answer.response.status, answer.response.headers)
         head = response.end()
         try:
-            self._out.send_parts(head, [pending_part(part, answer.fd) for part in answer.response.parts])
+            self._out.send_parts(head, pending_parts(answer.response.parts, answer.fd))
         except OSError as error:  # no descriptor to be had, or a disk that fails
             complain(f"cannot send {request.target} to {self._peer.describe()}: {error}")
             self._out.give_up()

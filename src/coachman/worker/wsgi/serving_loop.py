@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from select import EPOLLONESHOT, EPOLLRDHUP
-from sys import maxsize
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.http.forwarded import ForwardedReader
-from coachman.protocol.http.head import HeadBounds
 from coachman.protocol.http.trusted_peers import TrustedPeers
 from coachman.protocol.scoreboard import CONNECTIONS
 from coachman.unix.scoreboard import private_cells
+from coachman.worker.head_bounds import head_bounds
 from coachman.worker.wsgi.arrivals import Arrivals
 from coachman.worker.wsgi.crowd import Crowd
 from coachman.worker.wsgi.departures import Departures
@@ -49,9 +48,7 @@ class ServingLoop(Loop):
         self.application = application
         self.services: Services | None = None
         self.bounds = bounds = config.bounds
-        self.head_bounds = HeadBounds(
-            bounds.request_line or maxsize, bounds.header_size or maxsize, bounds.header_count or maxsize
-        )
+        self.head_bounds = head_bounds(bounds)
         self.trusted = TrustedPeers(config.trusted_proxies)
         self.forwarded = ForwardedReader(self.trusted)
         self.proxy_protocol = config.proxy_protocol
@@ -131,8 +128,9 @@ class ServingLoop(Loop):
             # Closing would do where nobody else has the socket; a queue or a forked process may.
             self._epoll.unregister(connection.fd)
         self.tally.show(CONNECTIONS, self.connections.__len__)
-        if self.draining or len(self.connections) + 1 == self.bounds.connections:
-            self.call_soon(self._arrivals.heed_bound)  # it may have been the last one, or one too many
+        # It may have been the last one, or one too many. Not by their number: threads end some at once.
+        if self.draining or self._arrivals.at_bound:
+            self.call_soon(self._arrivals.heed_bound)
 
     def look_later(self, connection: Connection) -> None:
         """Look at a connection that is fresh here in time, whether its peer's time is up."""

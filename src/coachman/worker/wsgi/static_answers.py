@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from coachman.protocol.http.target import split_target
@@ -83,6 +84,22 @@ class StaticAnswers:
             if answer is not None:
                 answer.close()
         self._answers.clear()
+
+
+def pending_parts(parts: Iterable[bytes | Span], fd: int) -> list[bytes | PendingFile]:
+    """Return what is to be sent for the parts of an answer, with the file's bytes from `fd`.
+
+    Raises OSError as `pending_part` does; nothing is left open then.
+    """
+    made: list[bytes | PendingFile] = []
+    try:
+        made.extend(pending_part(part, fd) for part in parts)
+    except OSError:
+        for made_part in made:
+            if isinstance(made_part, PendingFile):
+                made_part.close()
+        raise
+    return made
 
 
 def pending_part(part: bytes | Span, fd: int) -> bytes | PendingFile:
