@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
+TYPE_CHECKING = False  # every application process imports this, and typing takes long
+if TYPE_CHECKING:
+    from typing import Final
 
-_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# All but tabs and newlines.
+_CONTROLS: Final = (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))
+_ESCAPES: Final = {code: f"\\x{code:02x}" for code in _CONTROLS}
 
 
 def safe(text: str) -> str:
     """Return text that cannot command the terminal: control characters are written as escapes."""
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return text.translate(_ESCAPES)
 
 
 def sendable(text: str) -> str:

@@ -13,7 +13,8 @@ from typing import TypeVar
 
 from coachman.errors import ChannelTimeout, PeerGone, RemoteProtocolError
 from coachman.unix.channel_base import DONT_WAIT, ChannelBase
-from coachman.unix.descriptors import Descriptor, wait_for
+from coachman.unix.descriptors import Descriptor
+from coachman.unix.waiting import wait_for
 
 Item = TypeVar("Item")
 

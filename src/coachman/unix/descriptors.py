@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol, TypeAlias
@@ -26,8 +25,6 @@ END_OF_DESCRIPTORS: Final = 2**31 - 1
 PLACEHOLDER_FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
 
 STANDARD: Final = frozenset({0, 1, 2})
-# Seconds. poll(2) takes milliseconds as a C int, which are 24 days at most.
-LONGEST_WAIT: Final = 86_400
 
 
 def descriptor_number(descriptor: Descriptor) -> int:
@@ -87,13 +84,6 @@ def retire(numbers: Iterable[int], keep: Collection[int], placeholder: int) -> N
                 os.closerange(number, number + 1)
     os.closerange(start, END_OF_DESCRIPTORS)
     os.close(placeholder)
-
-
-def wait_for(descriptor: Descriptor, event: int, timeout: float | None) -> None:
-    """Wait for an event of poll(2), for `timeout` seconds and a day at most: look then again."""
-    poll = select.poll()
-    poll.register(descriptor, event)
-    poll.poll(None if timeout is None else min(timeout, LONGEST_WAIT) * 1000)
 
 
 def require_free(count: int) -> None:

@@ -10,8 +10,8 @@ from _thread import allocate_lock
 from contextlib import suppress
 
 from coachman.protocol.value import Value
-from coachman.unix.descriptors import wait_for
 from coachman.unix.signals import signal_name
+from coachman.unix.waiting import wait_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

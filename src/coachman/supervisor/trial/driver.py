@@ -16,9 +16,9 @@ from coachman.protocol.journey import Step
 from coachman.protocol.lines import LineSplitter
 from coachman.protocol.messages import Decoder
 from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT, StartRecord
-from coachman.unix.descriptors import LONGEST_WAIT
 from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import ChildProcess, end_group
+from coachman.unix.waiting import LONGEST_WAIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

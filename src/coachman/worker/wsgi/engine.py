@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.scoreboard import THREADS
-from coachman.unix.descriptors import LONGEST_WAIT
+from coachman.unix.waiting import LONGEST_WAIT
 from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi.parting import Parting
 from coachman.worker.wsgi.serving_loop import Application, ServingLoop

@@ -9,7 +9,7 @@ from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLOUT, poll
 
-from coachman.unix.descriptors import LONGEST_WAIT
+from coachman.unix.waiting import LONGEST_WAIT
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.file_wrapper import FilePart, FileWrapper
 
