@@ -161,7 +161,7 @@ def test_what_it_sees_to_can_change() -> None:
     asyncio.run(main())
 
 
-def test_one_that_cannot_be_replaced_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_cannot_be_replaced_goes_on_until_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         lifeline, notes = Lifeline(), Notes()
         undertaker = Undertaker([Estate(lifeline, 5.0, [])], notes.add)
@@ -169,8 +169,13 @@ def test_one_that_cannot_be_replaced_goes_on(monkeypatch: pytest.MonkeyPatch) ->
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", "/nonexistent/python")
             undertaker.look_after([Estate(lifeline, 60.0, [])])
-        assert "goes by the drain timeouts of before: [Errno 2]" in await notes.next()
-        assert undertaker.pids() == {first}
+            assert "goes by the drain timeouts of before: [Errno 2]" in await notes.next()
+            assert undertaker.pids() == {first}
+        note = await notes.next()
+        (second,) = undertaker.pids()
+        assert note == f"another undertaker (pid {second}) has taken over"
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
         undertaker.close()
         lifeline.close()
 

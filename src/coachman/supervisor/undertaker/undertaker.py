@@ -60,19 +60,9 @@ class Undertaker:
 
     def look_after(self, estates: Sequence[Estate]) -> None:
         """See to these from now on: where that makes a difference, by another process."""
-        if estates == self._estates:
-            return
-        self._estates = estates
-        predecessor = self._child
-        if predecessor is None:
-            return  # the next one is about to be started anyway
-        try:
-            successor = self._spawn()
-        except OSError as error:
-            self._note(f"the undertaker goes by the drain timeouts of before: {obstacle(error)}")
-            return
-        self._end(predecessor)
-        self._adopt(successor)
+        if estates != self._estates:
+            self._estates = estates
+            self._succeed()
 
     def close(self) -> None:
         """End the process; nothing outlives this one any more, for however short a time."""
@@ -88,14 +78,30 @@ class Undertaker:
             child = self._spawn()
         except OSError as error:
             self._failures += 1
-            self._again(f"the undertaker could not be started: {obstacle(error)}")
+            self._again(f"the undertaker could not be started: {obstacle(error)}", self._start)
             return
-        self._repetition.over()
-        if self._restart is not None:
-            self._note(f"another undertaker (pid {child.pid}) has taken over")
         self._adopt(child)
 
+    def _succeed(self) -> None:
+        """Have another process take the place of the one there is; that one stays until there is another."""
+        predecessor = self._child
+        if predecessor is None:
+            return  # the next one is about to be started anyway
+        try:
+            successor = self._spawn()
+        except OSError as error:
+            self._failures += 1
+            what = f"the undertaker goes by the drain timeouts of before: {obstacle(error)}"
+            self._again(what, self._succeed)
+            return
+        self._end(predecessor)
+        self._adopt(successor)
+
     def _adopt(self, child: ChildProcess) -> None:
+        if self._restart is not None:
+            self._restart = None
+            self._note(f"another undertaker (pid {child.pid}) has taken over")
+        self._repetition.over()
         self._child = child
         self._started_at = time.monotonic()
         self._loop.add_reader(child.fileno(), self._on_death, child)
@@ -144,11 +150,13 @@ class Undertaker:
         self._child = None
         lived = time.monotonic() - self._started_at
         self._failures = failures_after_death(self._failures, served_for=lived)
-        self._again(f"the undertaker (pid {child.pid}) ended with {ending}")
+        self._again(f"the undertaker (pid {child.pid}) ended with {ending}", self._start)
 
-    def _again(self, what: str) -> None:
+    def _again(self, what: str, act: Callable[[], None]) -> None:
         delay = restart_delay(self._failures)
         unsaid = self._repetition.kept_quiet(what, time.monotonic())
         if unsaid is not None:
             self._note(f"{what}; replacing it{soon(delay)}{times_more(unsaid)}")
-        self._restart = self._loop.call_later(delay, self._start)
+        if self._restart is not None:
+            self._restart.cancel()
+        self._restart = self._loop.call_later(delay, act)
