@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from coachman.config.model import AccessLogFormat, Bounds, WorkerConfig
+from coachman.config.model import Bounds, WorkerConfig
 from coachman.protocol.scoreboard import view_of
-from coachman.worker.services import Services, make_services
+from coachman.worker.services import Services
 
 from .asgi_serving import Receive, Scope, Send, Served, receive_all, served
-
-
-@pytest.fixture
-def log() -> Iterator[tuple[Services, int]]:
-    """Services with an access log in JSON, and the end of its pipe to read from."""
-    ends: list[int] = []
-    config = WorkerConfig(access_log=AccessLogFormat.JSON)
-    services = make_services(config, None, lambda fd: ends.append(os.dup(fd)))
-    assert services is not None
-    yield services, ends[0]
-    services.close()
-    os.close(ends[0])
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

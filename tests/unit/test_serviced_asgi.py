@@ -7,13 +7,13 @@ import dataclasses
 import json
 import os
 import queue
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coachman.config.model import AccessLogFormat, WorkerConfig
+from coachman.config.model import WorkerConfig
 from coachman.worker.asgi.serviced import Application, ServicedApplication
 from coachman.worker.asgi.static_sending import BLOCK_SIZE
 from coachman.worker.late_answer import LATE_BODY as BODY
@@ -77,18 +77,6 @@ def public(tmp_path: Path) -> Path:
     (folder / "small.txt").write_bytes(b"small")
     (folder / "large.bin").write_bytes(os.urandom(3 * BLOCK_SIZE + 5))
     return folder
-
-
-@pytest.fixture
-def log() -> Iterator[tuple[Services, int]]:
-    """Services with an access log in JSON, and the end of its pipe to read from."""
-    ends: list[int] = []
-    config = WorkerConfig(access_log=AccessLogFormat.JSON)
-    services = make_services(config, None, lambda fd: ends.append(os.dup(fd)))
-    assert services is not None
-    yield services, ends[0]
-    services.close()
-    os.close(ends[0])
 
 
 def static_only(public: Path) -> Services:
