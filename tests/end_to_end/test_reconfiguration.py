@@ -94,14 +94,18 @@ def test_a_mistake_fails_the_restart_and_nothing_else(
     assert done.status == 1
     said = rf"generation 2, failed after \d+\.\d\d s: its configuration cannot be used: {re.escape(why)}"
     assert re.search(said, done.output), done.output
-    server.wait_for_output("generation 2 is abandoned, generation 1 goes on serving: .*did you mean")
+    asked = "coachman restart --wait: generation 2 is abandoned, generation 1 goes on serving"
+    server.wait_for_output(f"{asked}: .*did you mean")
     (status,) = coachman("status", "--json").json["applications"]
     assert status["problem"] == f"generation 2 could not be started: its configuration cannot be used: {why}"
     assert status["last_restart"]["outcome"] == "failed"
     assert greeting(server) == "none"
 
+    done = coachman("restart")
+    assert (done.status, "generation 3, failed" in done.output) == (1, True)
+
     configure('[env]\nGREETING = "mended"\n')
-    restarted(server, 3)
+    restarted(server, 4)
     assert greeting(server) == "mended"
     (status,) = coachman("status", "--json").json["applications"]
     assert status["problem"] == ""

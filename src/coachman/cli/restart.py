@@ -22,8 +22,9 @@ def restart(wait: bool, **target: Any) -> None:
     With --wait: where somebody asks for another restart meanwhile, that one takes the place of this one,
     and is waited for.
 
-    Exit status 0: it has begun, or with --wait the new generation serves; 1: it failed, and the workers of
-    before serve on; 3: no supervisor; 4: several; 5: no answer.
+    Exit status 0: it has begun, or with --wait the new generation serves; 1: it failed (without --wait: the
+    configuration cannot be used), and the workers of before serve on; 3: no supervisor; 4: several; 5: no
+    answer.
     """
     meant = target_from(target)
     with chosen_supervisor(meant) as supervisor:
@@ -38,5 +39,5 @@ def restart(wait: bool, **target: Any) -> None:
         reason = f": {restart.reason}" if restart.reason else ""
         instead = f" (in place of {restart.instead_of}, which it superseded)" if restart.instead_of else ""
         print(safe(f"{name}: generation {restart.generation}{instead}, {restart.outcome}{took}{reason}"))
-    if wait and not result.all_done:
+    if result.any_failed or (wait and not result.all_done):
         sys.exit(1)

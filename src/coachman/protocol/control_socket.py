@@ -74,6 +74,11 @@ class RestartsResult(msgspec.Struct, frozen=True):
         """Whether each has ended with the new generation in service."""
         return all(restart.outcome == "done" for restart in self.restarts.values())
 
+    @property
+    def any_failed(self) -> bool:
+        """Whether one has failed: at once, where the configuration cannot be used."""
+        return any(restart.outcome == "failed" for restart in self.restarts.values())
+
 
 class LogLines(msgspec.Struct, frozen=True):
     """Lines of the log."""

@@ -99,7 +99,7 @@ class Generations:
         """Abandon a generation before it has begun, because of `failure`; whatever is under way goes on."""
         self.latest = generation = self._made(cause, config, account)
         self._abandon(generation, failure)
-        self._say_abandoned(generation, failure)
+        self._say_abandoned(generation, failure, f"{cause}: ")
         self._on_change()
         return generation
 
@@ -182,9 +182,10 @@ class Generations:
         generation.advance(GenerationEvent.FAILED)
         generation.finish("failed", failure.headline)
 
-    def _say_abandoned(self, generation: Generation, failure: StartFailure) -> None:
+    def _say_abandoned(self, generation: Generation, failure: StartFailure, before: str = "") -> None:
         goes_on = "" if self.serving is None else f", generation {self.serving.number} goes on serving"
-        self._log.note(f"generation {generation.number} is abandoned{goes_on}: {_in_full(failure)}")
+        what = f"{before}generation {generation.number} is abandoned{goes_on}"
+        self._log.note(f"{what}: {_in_full(failure)}")
 
     async def _end(self, generation: Generation) -> None:
         await generation.source.stop()
