@@ -28,7 +28,7 @@ GOAL_TIMES_FASTER = 15.0
 GOAL_MILLISECONDS = 30.0
 GOAL_MEMORY = 0.40
 
-READY = r"worker 1 \(pid (\d+)\) is ready after ([\d.]+) (ms|s)"
+READY = r"worker \d+ \(pid (\d+)\) is ready after ([\d.]+) (ms|s)"
 
 
 @dataclass(frozen=True)
