@@ -92,6 +92,21 @@ def test_a_restart_is_reloading_and_then_ready(tmp_path: Path, manager: NotifyRe
         assert httpx.get(server.url, timeout=30, trust_env=False).text == "hello"
 
 
+def test_a_stop_gets_the_time_that_was_configured_last(tmp_path: Path, manager: NotifyReceiver) -> None:
+    write_application(tmp_path, HELLO)
+    file = tmp_path / "coachman.toml"
+    usual = 'bind = "127.0.0.1:0"\nprocesses = 1\n'
+    file.write_text(usual)
+    with CoachmanServe("--config", file, environment=manager.environment) as server:
+        manager.wait_for("READY")
+        file.write_text(usual + "drain-timeout = 500\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_for_output("the restart is done")
+        server.send_signal(signal.SIGTERM)
+        assert int(manager.wait_for("STOPPING")["EXTEND_TIMEOUT_USEC"]) > 500_000_000
+        assert server.outcome()[0] == 0
+
+
 def test_a_start_that_fails_says_why(tmp_path: Path, manager: NotifyReceiver) -> None:
     write_application(tmp_path, BROKEN)
     with CoachmanServe(tmp_path, *ONE_PROCESS, environment=manager.environment) as server:

@@ -6,8 +6,11 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, Final
+
+import pytest
 
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import Limits
@@ -46,25 +49,45 @@ class Worker:
         self._pinged_at = None
 
 
-def test_an_answer_that_a_supervisor_was_held_up_from_reading_is_no_silence() -> None:
+@pytest.fixture
+def scoreboard() -> Iterator[Scoreboard]:
+    board = Scoreboard.create(1)
+    yield board
+    board.close()
+
+
+def member(worker: Worker, limits: Limits) -> SimpleNamespace:
+    return SimpleNamespace(process=worker, state=State.READY, limits=limits, excess=None, seen_busy_at=0.0)
+
+
+def test_an_answer_that_a_supervisor_was_held_up_from_reading_is_no_silence(scoreboard: Scoreboard) -> None:
     notes: list[str] = []
 
     async def watch() -> None:
         worker = Worker()
-        limits = Limits(silence=SILENCE)
-        member = SimpleNamespace(
-            process=worker, state=State.READY, limits=limits, excess=None, seen_busy_at=0.0
-        )
-        pool: Any = SimpleNamespace(members=[member], reconcile=worker.seen_to.set)
+        members = [member(worker, Limits(silence=SILENCE))]
+        pool: Any = SimpleNamespace(members=members, reconcile=worker.seen_to.set)
         watching = LimitWatch(pool, scoreboard, notes.append)
         watching.wake()
         async with asyncio.timeout(30):
             await worker.seen_to.wait()
         await watching.stop()
 
-    scoreboard = Scoreboard.create(1)
-    try:
-        asyncio.run(watch())
-    finally:
-        scoreboard.close()
+    asyncio.run(watch())
     assert notes == []
+
+
+def test_a_worker_with_shorter_limits_is_looked_at_in_time(scoreboard: Scoreboard) -> None:
+    async def watch() -> None:
+        old, new = Worker(), Worker()
+        members = [member(old, Limits(age=3600))]
+        pool: Any = SimpleNamespace(members=members, reconcile=new.seen_to.set)
+        watching = LimitWatch(pool, scoreboard, lambda _: None)
+        watching.wake()
+        members.append(member(new, Limits(silence=SILENCE)))
+        watching.wake()
+        async with asyncio.timeout(30):
+            await new.seen_to.wait()
+        await watching.stop()
+
+    asyncio.run(watch())

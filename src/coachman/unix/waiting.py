@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from coachman.unix.descriptors import Descriptor
 
 LONGEST_WAIT = 86_400.0
-"""Seconds. poll(2) and epoll_wait(2) take milliseconds as a C int, which are 24 days at most."""
+"""Seconds. poll(2) takes milliseconds as a C int, which are 24 days at most."""
 
 
 def wait_for(descriptor: Descriptor, event: int, timeout: float | None) -> None:

@@ -18,7 +18,6 @@ from coachman.protocol.messages import Decoder
 from coachman.supervisor.failures.start_record import REPORT_LIMIT, STACKS_LIMIT, StartRecord
 from coachman.unix.memory_kills import MemoryKillWatch
 from coachman.unix.processes import ChildProcess, end_group
-from coachman.unix.waiting import LONGEST_WAIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,8 +95,7 @@ class Driver:
         """Take in what comes until `done`, the process has ended, or the time is up."""
         deadline = time.monotonic() + timeout
         while not done():
-            patience = min(max(0.0, deadline - time.monotonic()), LONGEST_WAIT)
-            ready = [fd for fd, _ in self._poll.poll(patience * 1000)]
+            ready = [fd for fd, _ in self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000)]
             for fd in ready:
                 if fd in self._readers:
                     self._read(fd)

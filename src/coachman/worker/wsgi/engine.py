@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
 from coachman.protocol.scoreboard import THREADS
-from coachman.unix.waiting import LONGEST_WAIT
 from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi.parting import Parting
 from coachman.worker.wsgi.serving_loop import Application, ServingLoop
@@ -210,7 +209,7 @@ class Engine(ServingLoop):
             moment = min(moment, self._deadline, self._departures.heed_deadline(now))
         if self.pool is not None:
             moment = min(moment, self._saturation.next_look(self.pool))
-        return None if moment == inf else min(max(0.0, moment - now), LONGEST_WAIT)
+        return None if moment == inf else max(0.0, moment - now)
 
     def _on_takeable(self, _events: int) -> None:
         if self.draining:
