@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
 
 from .end_to_end.gate import Gate
+
+ENDING_TIME: Final = 1.0
+"""Seconds that a thread has at the end of a test to end by itself: nothing more is asked of it to do."""
 
 # How long an example takes says something about the machine and its other users, not about the code.
 settings.register_profile("coachman", deadline=None)
@@ -63,10 +68,17 @@ def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    """Fail a test that leaks a descriptor, a child process or a thread."""
+    """Fail a test that leaks a descriptor, a child process or a thread.
+
+    A thread that is done and only has to be given the processor once more is not a leak.
+    """
     descriptors, children, threads = open_descriptors(), child_processes(), set(threading.enumerate())
     yield
-    leaked_threads = [t for t in threading.enumerate() if t not in threads and t.is_alive()]
+    leaked_threads = [t for t in threading.enumerate() if t not in threads]
+    deadline = time.monotonic() + ENDING_TIME
+    for thread in leaked_threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    leaked_threads = [t for t in leaked_threads if t.is_alive()]
     leaked_children = child_processes() - children
     leaked_descriptors = {
         fd: target for fd, target in open_descriptors().items() if descriptors.get(fd) != target

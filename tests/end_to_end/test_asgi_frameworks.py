@@ -8,11 +8,11 @@ from typing import Final
 
 import httpx
 import pytest
-from websockets.sync.client import connect
 
 from .applications import ONE_PROCESS
 from .coachman_check import check
 from .coachman_serve import CoachmanServe
+from .websocket_client import open_websocket
 
 APPLICATIONS: Final = Path(__file__).parent / "asgi_applications"
 FRAMEWORKS: Final = ("fastapi", "starlette", "quart", "django")
@@ -64,7 +64,7 @@ def test_events_are_streamed(client: httpx.Client) -> None:
 
 def test_a_websocket_echoes(server: CoachmanServe) -> None:
     before = len(server.output())
-    with connect(server.url.replace("http", "ws", 1) + "/ws", proxy=None, open_timeout=TIMEOUT) as websocket:
+    with open_websocket(server.url, "/ws") as websocket:
         for message in ("one", "two"):
             websocket.send(message)
             assert websocket.recv(TIMEOUT) == message

@@ -12,12 +12,12 @@ from typing import Final
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_check import check_json
 from .coachman_serve import CoachmanServe
 from .raw_client import RawClient
+from .websocket_client import open_websocket
 
 TIMEOUT: Final = 30.0
 
@@ -133,7 +133,7 @@ def test_stopping_finishes_requests_and_closes_websockets_with_1012(tmp_path: Pa
     # Of the usual 10 s, requests have 8, and then WebSockets that are told to go have 1.5.
     with CoachmanServe(*ONE_PROCESS, folder=tmp_path) as server:
         with (
-            connect(server.url.replace("http", "ws", 1), proxy=None, ping_interval=None) as websocket,
+            open_websocket(server.url) as websocket,
             RawClient(server.url) as slow,
             RawClient(server.url) as begun,
             RawClient(server.url) as quick,  # accepted after it
@@ -192,7 +192,7 @@ def test_the_access_log_has_requests_and_websockets(tmp_path: Path) -> None:
     with CoachmanServe(*ONE_PROCESS, "--access-log", "common", folder=tmp_path) as server:
         httpx.get(server.url + "/page?x=1", timeout=TIMEOUT, trust_env=False).raise_for_status()
         server.wait_for_output(r'127\.0\.0\.1 - - \[.*\] "GET /page\?x=1 HTTP/1\.1" 200 8 ')
-        with connect(server.url.replace("http", "ws", 1) + "/ws", proxy=None, ping_interval=None):
+        with open_websocket(server.url, "/ws"):
             pass
         server.wait_for_output(r'"GET /ws HTTP/1\.1" 101 ')
 
