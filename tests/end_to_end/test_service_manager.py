@@ -52,7 +52,7 @@ def test_it_is_ready_only_when_its_first_worker_is(tmp_path: Path, manager: Noti
             ready = manager.wait_for("READY")
             assert ready["READY"] == "1"
             assert ready["MAINPID"] == str(server.pid)
-            assert ready["STATUS"].endswith("1 of 1 workers ready, generation 1")
+            assert ready["STATUS"].endswith("1 of 1 worker ready, generation 1")
             assert httpx.get(server.url, timeout=30, trust_env=False).status_code == 200
             server.send_signal(signal.SIGTERM)
             stopping = manager.wait_for("STOPPING")
@@ -66,8 +66,8 @@ def test_a_worker_that_dies_shows_in_the_status(tmp_path: Path, manager: NotifyR
         manager.wait_for("READY")
         [pid] = server.ready_workers(1)
         os.kill(pid, signal.SIGKILL)
-        assert "0 of 1 workers ready" in manager.wait_for("STATUS")["STATUS"]
-        while "1 of 1 workers ready" not in manager.wait_for("STATUS")["STATUS"]:
+        assert "0 of 1 worker ready" in manager.wait_for("STATUS")["STATUS"]
+        while "1 of 1 worker ready" not in manager.wait_for("STATUS")["STATUS"]:
             pass
         assert not [message for message in manager.messages if "RELOADING" in message]
 
@@ -87,7 +87,7 @@ def test_a_restart_is_reloading_and_then_ready(tmp_path: Path, manager: NotifyRe
         server.send_signal(signal.SIGHUP)
         manager.wait_for("RELOADING")
         status = manager.wait_for("READY")["STATUS"]
-        assert "1 of 1 workers ready, generation 2, restart to generation 3 failed" in status
+        assert "1 of 1 worker ready, generation 2, restart to generation 3 failed" in status
         assert "out of oats" in status
         assert httpx.get(server.url, timeout=30, trust_env=False).text == "hello"
 

@@ -237,7 +237,7 @@ def test_a_worker_that_the_supervisor_ends_is_not_replaced_because_of_a_signal(
             gate.wait_for_arrival()
             busy.add(gate.last_pid)
         server.send_signal(signal.SIGTTOU)
-        server.wait_for_output("is to have 1 workers, after 2")
+        server.wait_for_output("is to have 1 worker, after 2")
         for pid in busy:
             os.kill(pid, signal.SIGTERM)
         server.wait_for_output(rf"worker 1 \(pid {stays}\) got SIGTERM and drains; replacing it")

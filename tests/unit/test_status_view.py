@@ -91,7 +91,7 @@ def test_what_an_application_is_about_stands_above_its_workers() -> None:
     )
     (view,) = views(Snapshot(found, 0.0), None, 1060.0)
     assert view.facts == (
-        "1 of 1 workers ready",
+        "1 of 1 worker ready",
         "2 threads each",
         "generation 2",
         "http://here",

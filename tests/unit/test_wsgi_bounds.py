@@ -182,7 +182,7 @@ def test_hundreds_of_slow_clients_disturb_nobody_and_are_closed_in_time(
             assert receive_response(quick)[1] == b"nothing"
         for client in slow:
             assert receive_all(client).startswith(b"HTTP/1.1 408 ")
-    assert capsys.readouterr().err.count("408 Request Timeout: no complete headers in 1 seconds") == count
+    assert capsys.readouterr().err.count("408 Request Timeout: no complete headers in 1 second") == count
 
 
 def test_lingering_connections_do_not_hold_up_the_end(threads: int) -> None:

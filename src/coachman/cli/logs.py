@@ -9,6 +9,7 @@ import click
 
 from coachman.cli.supervisors import NoAnswer, chosen_supervisor
 from coachman.cli.target import target_from, with_target
+from coachman.counted import counted
 from coachman.protocol.control_socket import FOLLOW, LOGS, REOPEN, LogLines
 
 
@@ -36,7 +37,8 @@ def logs(follow: bool, lines: int | None, reopen: bool, **target: Any) -> None:
             while follow:
                 more = supervisor.next(LogLines, timeout=None)
                 if more.skipped:
-                    _write(f"... {more.skipped} lines are missing here: they are read too slowly ...\n")
+                    missing = counted(more.skipped, "line")
+                    _write(f"... {missing} missing here: they are read too slowly ...\n")
                 _write(more.text)
         except NoAnswer:
             pass  # it has ended

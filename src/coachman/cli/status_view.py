@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from coachman.cli.amounts import memory, rate, span
+from coachman.counted import counted
 from coachman.protocol.status import ApplicationStatus, RestartStatus, SupervisorStatus, WorkerStatus
 from coachman.protocol.text import safe
 
@@ -95,15 +96,16 @@ def views(snapshot: Snapshot, before: Snapshot | None, now: float) -> Iterator[A
 
 
 def _facts(application: ApplicationStatus, now: float) -> Iterator[str]:
-    yield f"{application.ready} of {application.processes} workers ready"
+    yield f"{application.ready} of {counted(application.processes, 'worker')} ready"
     if application.threads > 1:
-        yield f"{application.threads} threads each"
+        yield f"{counted(application.threads, 'thread')} each"
     yield f"generation {application.generation}"
     yield " ".join(application.addresses)
     if application.queue:
-        yield f"{application.queue} connections wait"
+        yield f"{counted(application.queue, 'connection')} wait{'s' if application.queue == 1 else ''}"
     if application.totals.shed:
-        yield f"{application.totals.shed} connections were turned away"
+        shed = application.totals.shed
+        yield f"{counted(shed, 'connection')} {'was' if shed == 1 else 'were'} turned away"
     if application.preloaders:
         yield "preloader " + ", ".join(f"{pid}" for pid in application.preloaders.values())
     if application.last_restart is not None:

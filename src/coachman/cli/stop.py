@@ -11,6 +11,7 @@ import click
 from coachman.cli.seconds import Seconds
 from coachman.cli.supervisors import NoAnswer, chosen_supervisor
 from coachman.cli.target import target_from, with_target
+from coachman.counted import counted
 from coachman.errors import ConfigurationError
 from coachman.protocol.control_socket import GRACEFULLY, NOW, STOP
 
@@ -48,4 +49,4 @@ def stop(now: bool, timeout: float, **target: Any) -> None:
         finally:
             os.close(process)
     if not ended:
-        raise NoAnswer(f"supervisor {supervisor.name.pid} has not ended within {timeout:g} seconds")
+        raise NoAnswer(f"supervisor {supervisor.name.pid} has not ended within {counted(timeout, 'second')}")

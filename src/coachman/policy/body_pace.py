@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+from coachman.counted import counted
+
 BODY_RATE: Final = 1024
 """Bytes a second that a body has to come with on average, once its time-out has passed."""
 
@@ -23,4 +25,4 @@ def body_deadline(*, since: float, progress: float, received: int, timeout: floa
 
 def too_slow(timeout: float) -> str:
     """Say for the log what a peer whose time is up did not do."""
-    return f"nothing of the body in {timeout:g} seconds, or less than {BODY_RATE} bytes a second"
+    return f"nothing of the body in {counted(timeout, 'second')}, or less than {BODY_RATE} bytes a second"

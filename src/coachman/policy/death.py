@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coachman.counted import counted
+
 
 @dataclass(frozen=True, slots=True)
 class Death:
@@ -33,10 +35,9 @@ class Death:
 
 def explain(death: Death) -> str:
     """Return who ended, how, after what, and in the middle of what."""
-    answered = "1 request" if death.requests == 1 else f"{death.requests} requests"
     parts = [
         f"worker {death.slot} (pid {death.pid}) ended with {death.ending}",
-        f" after {answered} in {death.served_for:.1f} s",
+        f" after {counted(death.requests, 'request')} in {death.served_for:.1f} s",
     ]
     if death.memory_evidence is not None:
         parts.insert(1, f", killed by the kernel because memory ran out ({death.memory_evidence}),")

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from coachman.counted import counted
+
 COUNT_PERIOD: Final = 1.0
 """Seconds between two looks at how many requests were answered."""
 MEMORY_PERIOD: Final = 5.0
@@ -77,7 +79,7 @@ def excess(use: WorkerUse, limits: Limits) -> Excess | None:
         reason = f"a request has been in the application for {use.oldest_request:.0f} s"
         return Excess("request-timeout", reason, stuck=True)
     if limits.requests and use.requests >= limits.requests:
-        return Excess("max-requests", f"it has answered {use.requests} requests")
+        return Excess("max-requests", f"it has answered {counted(use.requests, 'request')}")
     if limits.memory and use.memory is not None and use.memory > limits.memory:
         return Excess("max-worker-memory", f"it takes {use.memory / 2**20:.0f} MiB of memory")
     if limits.age and use.age >= limits.age:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Final
 
+from coachman.counted import counted
 from coachman.protocol.status import Progress
 
 STATUS_LENGTH: Final = 400
@@ -113,7 +114,8 @@ def status_line(progress: Iterable[Progress], *, stopping: bool) -> str:
     """Say in one line how the applications are."""
     parts = ["stopping"] if stopping else []
     for each in progress:
-        part = f"{each.name}: {each.ready} of {each.processes} workers ready, generation {each.generation}"
+        workers = counted(each.processes, "worker")
+        part = f"{each.name}: {each.ready} of {workers} ready, generation {each.generation}"
         restart = each.last_restart
         if restart is not None:
             part += f", restart to generation {restart.generation} {restart.outcome}"

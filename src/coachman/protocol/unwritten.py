@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from coachman.counted import counted
+
 
 class Unwritten:
     """The account of a log that is, or was, failing. The caller writes, and tells it how far that got.
@@ -53,5 +55,10 @@ class Unwritten:
         self.total += lines
         self.bytes += size
 
+    @property
+    def are(self) -> str:
+        """The verb that goes with the lines that were counted."""
+        return "is" if self.lines == 1 else "are"
+
     def __str__(self) -> str:
-        return f"{self.lines} line{'' if self.lines == 1 else 's'} ({self.bytes} bytes)"
+        return f"{counted(self.lines, 'line')} ({counted(self.bytes, 'byte')})"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from coachman.config.model import SupervisorConfig
+from coachman.counted import counted
 from coachman.supervisor.activation import adopt_passed_sockets
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.control.requests import Requests
@@ -99,8 +100,8 @@ async def _run(operations: Operations, overview: Overview, log: Log) -> None:
     for application in operations.applications:
         workers, threads = application.config.scaling.processes, application.config.worker.threads
         log.announce(
-            f"starting {application.config.location}: {_plural(str(workers), 'process')} of "
-            f"{_plural(str(threads), 'thread')}",
+            f"starting {application.config.location}: {counted(str(workers), 'process')} of "
+            f"{counted(threads, 'thread')}",
         )
     starting = asyncio.create_task(_start(operations.applications))
     stopping = asyncio.create_task(operations.stopping.wait())
@@ -131,7 +132,3 @@ def _pids(owners: Sequence[Application | Undertaker]) -> set[int] | None:
             return None
         found |= pids
     return found
-
-
-def _plural(count: str, noun: str) -> str:
-    return f"{count} {noun}" if count == "1" else f"{count} {noun}{'es' if noun.endswith('s') else 's'}"

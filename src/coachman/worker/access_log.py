@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from coachman.counted import counted
 from coachman.protocol.access_log import Access, Formatter
 from coachman.worker.complaints import complain
 
@@ -72,7 +73,7 @@ class AccessLog:
             if done:
                 dropped, self._dropped = self._dropped, 0
         if dropped:
-            complain(f"{dropped} lines of the access log are missing: the log is written too slowly")
+            complain(f"{_lines(dropped)} missing: the log is written too slowly")
         if not done and not stuck and self.on_stuck is not None:
             self.on_stuck()
         return done
@@ -86,7 +87,7 @@ class AccessLog:
             poll.poll(left * 1000)
         unwritten = b"".join([self._rest, *self._lines])
         if lost := unwritten.count(b"\n") + self._dropped:
-            complain(f"{lost} lines of the access log are lost: the log is written too slowly")
+            complain(f"{_lines(lost)} lost: the log is written too slowly")
         os.close(self.fd)
 
     def _format(self) -> None:
@@ -122,3 +123,7 @@ class AccessLog:
             except OSError:  # the supervisor is gone, and its log with it
                 self._rest = memoryview(b"")
         return True
+
+
+def _lines(count: int) -> str:
+    return f"{counted(count, 'line')} of the access log {'is' if count == 1 else 'are'}"

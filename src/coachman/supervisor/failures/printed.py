@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from coachman.counted import counted
 from coachman.protocol.stdio import decode_text
 from coachman.protocol.value import Value
 
@@ -57,5 +58,7 @@ class Printed:
         """Return what was kept, with a remark where something was left out."""
         head = [PrintedLine(stream, decode_text(line)) for stream, line in self._head]
         tail = [PrintedLine(stream, decode_text(line)) for stream, line in self._tail]
-        remark = [PrintedLine("", f"[{self._omitted} lines left out here]")] if self._omitted else []
+        remark = (
+            [PrintedLine("", f"[{counted(self._omitted, 'line')} left out here]")] if self._omitted else []
+        )
         return (*head, *remark, *tail)

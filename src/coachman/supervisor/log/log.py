@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from coachman.config.model import LogFormat, LogLevel
+from coachman.counted import counted
 from coachman.protocol.log_format import FORMATS, Attribution, Piece, Source, TextFormat, encode_note
 from coachman.protocol.unwritten import Unwritten
 from coachman.supervisor.log.gate import Gate
@@ -155,7 +156,7 @@ class Log:
             self._file.close()
         else:
             self._complain(
-                f"{self.waiting} bytes of the log could not be written within {CLOSING_SECONDS:g} "
+                f"{counted(self.waiting, 'byte')} of the log could not be written within {CLOSING_SECONDS:g} "
                 "seconds and are lost"
             )
         self._errors.close(CLOSING_SECONDS)
@@ -173,7 +174,7 @@ class Log:
     def _say_what_was_refused(self) -> bool:
         """Return whether there is nothing, or no longer anything, that was refused and not spoken of."""
         if self._refused.lines:
-            text = f"{self._refused} are missing here: the log is written too slowly"
+            text = f"{self._refused} {self._refused.are} missing here: the log is written too slowly"
             if self._writer.put(_Note(text, time.time_ns()), len(text)) is Put.REFUSED:
                 return False
             self._refused.said()

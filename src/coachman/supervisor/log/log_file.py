@@ -12,8 +12,6 @@ from coachman.errors import ConfigurationError
 from coachman.protocol.log_format import Piece
 from coachman.protocol.unwritten import Unwritten
 
-MISSING = "of the log could not be written and are missing"
-
 LARGE_BLOCK = 16 * 1024
 MOST_BLOCKS = 512
 """Blocks that one writev(2) takes; IOV_MAX is 1024."""
@@ -61,7 +59,7 @@ class LogFile:
             return
         self._failing = False
         if self._unwritten.lines:  # the format has no notes
-            self._report(f"{self._unwritten} {MISSING}")
+            self._report(_missing(self._unwritten))
             self._unwritten.said()
 
     def reopen(self) -> bool:
@@ -93,7 +91,7 @@ class LogFile:
             self._catch_up()
         self._unwritten.give_up_line()
         if self._unwritten.lines:
-            self._report(f"{self._unwritten} {MISSING}")
+            self._report(_missing(self._unwritten))
         if self.path is not None:
             os.close(self._fd)
 
@@ -104,7 +102,7 @@ class LogFile:
             unwritten.continue_line(self._put([unwritten.rest_of_line]))
             if unwritten.rest_of_line:
                 return False
-        if not unwritten.lines or not (note := self._note(f"{unwritten} {MISSING}")):
+        if not unwritten.lines or not (note := self._note(_missing(unwritten))):
             return True
         written = self._put([note])
         if written:
@@ -155,3 +153,7 @@ def write_out(fd: int, blocks: Sequence[Piece]) -> tuple[int, OSError | None]:
 
 def _open(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+
+def _missing(unwritten: Unwritten) -> str:
+    return f"{unwritten} of the log could not be written and {unwritten.are} missing"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from functools import partial as partial_function
 from typing import Any
 
+from coachman.counted import counted
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
 from coachman.protocol.journey import Step
@@ -130,7 +131,7 @@ class ApplicationProcess:
             )
         step = self._record.journey.step.value
         stacks = await self._stacks()
-        reason = f"{timeout:g} seconds, in the step {step}"
+        reason = f"{counted(timeout, 'second')}, in the step {step}"
         return self._record.failure(
             FailureKind.TIMED_OUT, self.pid, reason, failed_at=failed_at, stacks=stacks
         )

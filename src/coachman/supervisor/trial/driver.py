@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
+from coachman.counted import counted
 from coachman.errors import RemoteProtocolError
 from coachman.protocol import control, supervisor_half
 from coachman.protocol.journey import Step
@@ -87,7 +88,7 @@ class Driver:
             self._child.send_signal(self._record.stacks_signal)
             self._pump(lambda: False, ENDING_SECONDS)
             stacks = os.pread(self._stacks, STACKS_LIMIT, 0)
-        reason = f"{timeout:g} seconds, in the step {step}"
+        reason = f"{counted(timeout, 'second')}, in the step {step}"
         kind = FailureKind.TIMED_OUT
         return self._record.failure(kind, self._child.pid, reason, failed_at=failed_at, stacks=stacks)
 

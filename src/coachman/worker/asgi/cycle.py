@@ -13,6 +13,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from coachman.counted import counted
 from coachman.worker.asgi.response_head import make_head, status_line
 
 FAILURE: Final = b"500 Internal Server Error\n"
@@ -97,7 +98,7 @@ class Cycle(RequestResponseCycle):
         elif self._chunked:
             body = (b"%x\r\n%b\r\n" % (size, body) if size else b"") + (b"" if more else b"0\r\n\r\n")
         if not more and self._remaining and not self._bodyless:
-            raise RuntimeError(f"the body ended {self._remaining} bytes before its content-length")
+            raise RuntimeError(f"the body ended {counted(self._remaining, 'byte')} before its content-length")
         self.response_started = True
         self._sent += len(body)
         if data := head + body if head else body:

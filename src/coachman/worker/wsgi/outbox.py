@@ -9,6 +9,7 @@ from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from select import POLLOUT, poll
 
+from coachman.counted import counted
 from coachman.unix.waiting import LONGEST_WAIT
 from coachman.worker.complaints import complain
 from coachman.worker.wsgi.file_wrapper import FilePart, FileWrapper
@@ -124,7 +125,7 @@ class Outbox:
         """Send one turn of `file`, the first that is pending; return whether there is more to do at once."""
         sent = os.sendfile(self._socket.fileno(), file.fd, file.offset, min(file.size, FILE_TURN_SIZE))
         if sent == 0:
-            complain(f"a file became shorter while it was sent: {file.size} bytes are missing")
+            complain(f"a file became shorter while it was sent, by {counted(file.size, 'byte')}")
             self.give_up()
             return True
         file.offset += sent

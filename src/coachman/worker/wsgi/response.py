@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, TypeAlias
 
+from coachman.counted import counted
 from coachman.worker.date_line import date_line
 from coachman.worker.wsgi.header_kinds import ApplicationFault
 from coachman.worker.wsgi.header_lines import header_lines
@@ -159,7 +160,7 @@ class Response:
 
     def _check_complete(self) -> None:
         if self._remaining and not self._bodyless:
-            self.fault = f"the body ended {self._remaining} bytes before its Content-Length"
+            self.fault = f"the body ended {counted(self._remaining, 'byte')} before its Content-Length"
             self.keep_alive = False  # the peer waits for bytes that will not come
 
     def _write(self, data: bytes) -> None:
@@ -173,7 +174,9 @@ class Response:
         if self._remaining is not None:
             if len(data) > self._remaining:
                 surplus = len(data) - self._remaining
-                self.fault = f"the body is longer than its Content-Length, by at least {surplus} bytes"
+                self.fault = (
+                    f"the body is longer than its Content-Length, by at least {counted(surplus, 'byte')}"
+                )
                 self.keep_alive = False
                 data = data[: self._remaining]
             self._remaining -= len(data)

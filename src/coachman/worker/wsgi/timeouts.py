@@ -14,6 +14,7 @@ from math import inf
 from typing import Final
 
 from coachman.config.model import Bounds
+from coachman.counted import counted
 from coachman.policy.body_pace import body_deadline, too_slow
 
 LINGER_TIMEOUT: Final = 10.0
@@ -79,10 +80,12 @@ def overdue(phase: Phase, bounds: Bounds) -> str:
 
 
 _OVERDUE: Final[dict[Phase, Callable[[Bounds], str]]] = {
-    Phase.IDLE: lambda bounds: f"no request in {bounds.keep_alive_timeout:g} seconds",
-    Phase.HEAD: lambda bounds: f"no complete headers in {bounds.header_timeout:g} seconds",
+    Phase.IDLE: lambda bounds: f"no request in {counted(bounds.keep_alive_timeout, 'second')}",
+    Phase.HEAD: lambda bounds: f"no complete headers in {counted(bounds.header_timeout, 'second')}",
     Phase.BODY: lambda bounds: too_slow(bounds.body_timeout),
-    Phase.RESPONSE: lambda bounds: f"nothing of the response was taken for {bounds.write_timeout:g} seconds",
+    Phase.RESPONSE: lambda bounds: (
+        f"nothing of the response was taken for {counted(bounds.write_timeout, 'second')}"
+    ),
     Phase.LINGER: lambda bounds: f"no end of the connection in {LINGER_TIMEOUT:g} seconds",
 }
 
