@@ -66,6 +66,13 @@ def test_workers_go_when_they_were_not_needed_for_long_enough() -> None:
     assert looked(busy, (60.0, 0, 0), (119.0, 0, 0)).wanted == 2
 
 
+def test_with_no_idle_time_they_never_go() -> None:
+    bounds = Bounds(least=2, most=8, threads=1, idle_time=0.0)
+    grown = looked(Scaling(2), (0.0, 2, 3), (0.1, 2, 3), bounds=bounds)
+    assert grown.wanted == 5
+    assert looked(grown, (0.2, 0, 0), (1e6, 0, 0), bounds=bounds).wanted == 5
+
+
 def test_other_bounds_hold_from_the_next_look_on() -> None:
     assert looked(Scaling(2), (0.0, 0, 0), bounds=Bounds(4, 8, 1, 60.0)).wanted == 4
     assert looked(Scaling(8, (0.0,) * 6), (0.0, 0, 0), bounds=Bounds(1, 3, 1, 60.0)).wanted == 3

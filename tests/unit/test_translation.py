@@ -114,6 +114,25 @@ def test_values_of_another_kind_are_named(tmp_path: Path) -> None:
     assert settings_of(translation, tmp_path) == {"app": "x", "bind": ["0.0.0.0:3000"]}
 
 
+def test_what_another_server_takes_and_we_refuse_is_named(tmp_path: Path) -> None:
+    translation = from_gunicorn.translate(Path("gunicorn.conf.py"), "workers = 0\nwsgi_app = 'x'")
+    assert [name for name, why in translation.missing if "0 is not from 1 to 1000" in why] == ["workers"]
+    assert settings_of(translation, tmp_path) == {"app": "x"}
+    options = '{"start_timeout": 0, "pool_idle_time": 0, "startup_file": "x", "max_pool_size": 2}'
+    translation = from_passenger.translate(Path("Passengerfile.json"), options)
+    assert [name for name, why in translation.missing if "there has to be a limit" in why] == [
+        "start_timeout"
+    ]
+    settings = settings_of(translation, tmp_path)
+    assert settings["max-idle-time"] == 0  # for ever, here as there
+    assert "start-timeout" not in settings
+
+
+def test_no_connection_is_kept_where_gunicorn_would_keep_none(tmp_path: Path) -> None:
+    translation = from_gunicorn.translate(Path("gunicorn.conf.py"), "keepalive = 0\nwsgi_app = 'x'")
+    assert settings_of(translation, tmp_path) == {"app": "x", "max-requests-per-connection": 1}
+
+
 def test_every_setting_of_gunicorn_has_a_rule() -> None:
     known = {setting.name for setting in import_module("gunicorn.config").KNOWN_SETTINGS}
     assert known - set(from_gunicorn.RULES) == set()

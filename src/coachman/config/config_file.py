@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from coachman.config.toml_lines import KeyPath, key_lines
+from coachman.config.toml_lines import KeyPath, key_lines, statements
 from coachman.errors import ConfigurationError
 
 FILE: Final = "coachman.toml"
 PROJECT_FILE: Final = "pyproject.toml"
 PROJECT_TABLE: Final = ("tool", "coachman")
-_POSITION: Final = re.compile(r" \(at line (\d+), column \d+\)$")
+_POSITION: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,13 @@ def read_config_file(path: Path) -> ConfigFile:
     data = _read(path)
     try:
         text = data.decode()
-        document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(f"{path}:{line}: this is not UTF-8") from None
+    try:
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        position = _POSITION.search(str(error))
-        place = f"{path}:{position[1]}" if position else str(path)
-        raise ConfigurationError(f"{place}: {_POSITION.sub('', str(error))}") from None
+        raise ConfigurationError(f"{path}:{_complaint(text, str(error))}") from None
     lines = key_lines(text)
     table: Any = document
     if path.name == PROJECT_FILE:
@@ -81,6 +80,23 @@ def read_config_file(path: Path) -> ConfigFile:
             return ConfigFile(path, {})
         return ConfigFile(path, table, PROJECT_TABLE, lines)
     return ConfigFile(path, table, (), lines)
+
+
+def _complaint(text: str, error: str) -> str:
+    """Return ``LINE: REASON`` from what `tomllib` says of `text`."""
+    lines = text.rstrip().split("\n")
+    position = _POSITION.search(error)
+    reason = _POSITION.sub("", error)
+    if position is not None and position[1]:
+        line = int(position[1])
+    else:
+        line, reason = len(lines), f"{reason}, at the end of the file"
+    if not reason.startswith("Cannot overwrite a value"):
+        return f"{line}: {reason}"
+    # Up to there it is sound, but for the last statement, which may have begun some lines before.
+    *before, (keys, line) = statements("\n".join(lines[:line]))
+    first = next((at for path, at in before if path[: len(keys)] == keys), line)
+    return f"{line}: {'.'.join(keys)} is set again, after line {first}"
 
 
 def _read(path: Path) -> bytes:

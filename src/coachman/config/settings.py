@@ -105,15 +105,15 @@ APPLICATION_SETTINGS: Final = (
     Setting(
         "start-timeout",
         "start_timeout",
-        values.seconds,
-        "How long a worker may take until it is ready.",
+        values.some_seconds,
+        "How long a worker may take until it is ready; not 0, which would be no time at all.",
         "SECONDS",
     ),
     Setting(
         "drain-timeout",
         "worker.drain_timeout",
         values.seconds,
-        "How long a worker that is to end may take to finish what it has in hand.",
+        "How long a worker that is to end may take to finish what it has in hand. 0: no time.",
         "SECONDS",
     ),
     # Growing and shrinking.
@@ -121,7 +121,7 @@ APPLICATION_SETTINGS: Final = (
         "max-idle-time",
         "scaling.idle_time",
         values.seconds,
-        "With LEAST-MOST processes: stop one that has not been needed for so long.",
+        "With LEAST-MOST processes: stop one that has not been needed for so long. 0: never.",
         "SECONDS",
     ),
     Setting(

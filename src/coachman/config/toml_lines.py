@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 KeyPath: TypeAlias = tuple[str, ...]
@@ -32,6 +33,14 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     Keys inside of an inline table have none: they are looked for under the key of that table.
     """
     found: dict[KeyPath, int] = {}
+    for path, line in statements(text):
+        for depth in range(1, len(path) + 1):
+            found.setdefault(path[:depth], line)
+    return found
+
+
+def statements(text: str) -> Iterator[tuple[KeyPath, int]]:
+    """Yield what each statement is about, a table or a key, and the line on which it begins."""
     table: KeyPath = ()
     line, counted = 1, 0
     at = _skip(text, 0)
@@ -41,11 +50,8 @@ def key_lines(text: str) -> dict[KeyPath, int]:
         keys, at = _keys(text, at + (2 if text.startswith("[[", at) else 1) if header else at)
         if header:
             table = keys
-        path = table if header else table + keys
-        for depth in range(1, len(path) + 1):
-            found.setdefault(path[:depth], line)
+        yield (table if header else table + keys), line
         at = _skip(text, _end_of_statement(text, at))
-    return found
 
 
 def _skip(text: str, at: int) -> int:

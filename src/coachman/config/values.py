@@ -54,6 +54,16 @@ def seconds(raw: Any, _folder: Path) -> float:
     return float(found[1]) * _DURATION_UNITS[found[2]]
 
 
+def some_seconds(raw: Any, folder: Path) -> float:
+    """Read a time that is longer than none, for what there has to be some time for."""
+    found = seconds(raw, folder)
+    if not found:
+        raise ConfigurationError(
+            f"{raw!r} leaves no time at all, and there has to be a limit; write 90 or 10m, say"
+        )
+    return found
+
+
 def size(raw: Any, _folder: Path) -> int:
     """Read a number of bytes, with or without a unit (k, m, g, t: powers of 1024)."""
     found = None if isinstance(raw, bool) else _SIZE.fullmatch(str(raw))

@@ -37,7 +37,7 @@ class Bounds:
     threads: int
     """Requests that one worker handles at the same time; 0: nothing bounds them."""
     idle_time: float
-    """Seconds after which a worker that was not needed is one too many."""
+    """Seconds after which a worker that was not needed is one too many; 0: it never is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def scaled_to(scaling: Scaling, demand: Demand, bounds: Bounds) -> Scaling:
         demand.at if number < needed - bounds.least or number >= len(scaling.needed_at) else last
         for number, last in zip(range(extra), (*scaling.needed_at, *[demand.at] * extra), strict=False)
     )
-    while needed_at and demand.at - needed_at[-1] >= bounds.idle_time:
+    while bounds.idle_time and needed_at and demand.at - needed_at[-1] >= bounds.idle_time:
         needed_at = needed_at[:-1]
     return Scaling(bounds.least + len(needed_at), needed_at, pressed_since)
 

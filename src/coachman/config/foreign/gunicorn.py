@@ -79,6 +79,11 @@ def _access_log(value: Any) -> Pairs:
     return {} if value is None else {"access-log": "combined"}
 
 
+def _keep_alive(value: Any) -> Pairs:
+    # gunicorn's 0 keeps no connection, ours is for ever.
+    return {"keep-alive-timeout": value} if value else {"max-requests-per-connection": 1}
+
+
 def _forwarded(value: Any) -> Pairs:
     peers = value.split(",") if isinstance(value, str) else list(value)
     return {"trusted-proxy": [*(peer.strip() for peer in peers), "unix"]}
@@ -122,7 +127,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "max_requests_jitter": to("max-requests-jitter"),
     "timeout": to("request-timeout"),
     "graceful_timeout": to("drain-timeout"),
-    "keepalive": to("keep-alive-timeout"),
+    "keepalive": _keep_alive,
     "limit_request_line": to("max-request-line"),
     "limit_request_fields": to("max-header-count"),
     "limit_request_field_size": _header_size,

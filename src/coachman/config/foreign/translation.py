@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from coachman.config.settings import APPLICATION_SETTINGS, SUPERVISOR_SETTINGS
 from coachman.config.shown import Plain, toml, toml_key
 from coachman.errors import ConfigurationError
 
@@ -16,6 +18,9 @@ Rule: TypeAlias = "Callable[[Any], Pairs] | str"
 """What makes our settings from a value, or why there is no equivalent."""
 
 UNKNOWN: Final = "not known, and nothing like it"
+
+_PARSERS: Final = {setting.key: setting.parse for setting in (*APPLICATION_SETTINGS, *SUPERVISOR_SETTINGS)}
+"""What reads our settings, but for `app`: the application need not be where the file is."""
 
 
 @dataclass(slots=True)
@@ -34,6 +39,7 @@ class Translation:
             return
         try:
             pairs = rule(value)
+            _require_sound(pairs)
         except ConfigurationError as error:
             self.missing.append((name, f"{value!r}: {error}"))
             return
@@ -57,6 +63,13 @@ class Translation:
             lines += ["", "# Without an equivalent:"]
             lines += [f"#   {name}: {' '.join(why.split())}" for name, why in self.missing]
         return "\n".join(lines) + "\n"
+
+
+def _require_sound(pairs: Pairs) -> None:
+    """Raise `ConfigurationError` for a value that our setting does not take: the file is to be sound."""
+    for key, value in pairs.items():
+        if value is not None and key in _PARSERS:
+            _PARSERS[key](value, Path())
 
 
 def to(key: str) -> Rule:
