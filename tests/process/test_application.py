@@ -14,6 +14,7 @@ from coachman.config.addresses import TcpAddress
 from coachman.config.model import ProcessCount
 from coachman.errors import ConfigurationError
 from coachman.policy.lifecycle import State
+from coachman.protocol.health import readiness
 from coachman.protocol.supervisor_half import Ready
 from coachman.supervisor.application.application import Application
 from coachman.supervisor.application.limit_watch import LimitWatch
@@ -99,6 +100,39 @@ def test_old_workers_stay_until_each_is_replaced_however_often_that_fails(tmp_pa
             write_application(tmp_path, HELLO)
             assert (await restarting).outcome == "done"
 
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_a_restart_does_not_wait_for_a_start_that_would_only_replace_a_worker_that_serves(
+    tmp_path: Path,
+) -> None:
+    only_once = """
+    import os, signal
+    try:
+        os.open("started", os.O_CREAT | os.O_EXCL)
+    except FileExistsError:
+        open("stuck", "w").close()
+        signal.pause()
+    """
+
+    async def use() -> None:
+        async with application(tmp_path, processes=ProcessCount(2, 2)) as served:
+            await served.start()
+            await served.until(lambda status: status.ready == 2)
+            write_application(tmp_path, only_once, HELLO)
+            superseded = asyncio.create_task(served.restart("one that gets stuck half-way"))
+            await asyncio.to_thread((tmp_path / "stuck").read_bytes)
+            there = sorted((worker.generation, worker.state) for worker in served.status().workers)
+            assert there == [(1, "ready"), (2, "ready"), (2, "spawning")]
+            write_application(tmp_path, HELLO)
+            async with asyncio.timeout(60):  # less than the stuck one may take to start
+                assert (await served.restart("a test")).outcome == "done"
+            assert (await superseded).outcome == "superseded"
+            assert {worker.generation for worker in served.status().workers if worker.state == "ready"} == {3}
+            assert served.status().totals.failed_spawns == 0
+
+    os.mkfifo(tmp_path / "stuck")
     write_application(tmp_path, HELLO)
     asyncio.run(use())
 
@@ -296,6 +330,31 @@ def test_a_restart_that_is_tried_again_and_again_is_not_waited_for(tmp_path: Pat
             assert (done.outcome, done.generation, done.reason) == ("done", 2, "")
 
     write_application(tmp_path, BROKEN)
+    asyncio.run(use())
+
+
+def test_workers_that_keep_ending_are_a_problem_while_the_next_one_has_to_wait(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (first,) = served.status().workers
+            os.kill(first.pid, signal.SIGKILL)
+            await served.until(lambda status: status.ready == 1 and status.workers[0].pid != first.pid)
+            assert served.status().problem == "", "a single death is answered at once"
+            (second,) = served.status().workers
+            os.kill(second.pid, signal.SIGKILL)
+            await served.until(lambda status: status.problem != "")
+            why = f"worker 1 (pid {second.pid}) ended with SIGKILL after 0 requests"
+            assert served.status().problem.startswith(
+                f"workers keep ending, and the next one has to wait: {why}"
+            )
+            assert (
+                "no worker that is ready: workers keep ending" in readiness("serving", [served.progress()])[1]
+            )
+            await served.until(lambda status: status.ready == 1)
+            assert served.status().problem == ""
+
+    write_application(tmp_path, HELLO)
     asyncio.run(use())
 
 

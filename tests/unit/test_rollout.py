@@ -76,6 +76,23 @@ def test_a_generation_that_comes_does_not_wait_for_starts_that_hang() -> None:
     assert next_steps(replace(hanging, wanted=8)) == [Start(5, 2)]
 
 
+def test_a_start_that_would_only_replace_a_worker_makes_room_for_the_generation_that_comes() -> None:
+    half_way = pool((1, READY), (2, READY), (2, SPAWNING), serving=2, coming=3)
+    assert next_steps(half_way) == [CallOff(3)]
+    limit = expire(pool((1, READY), (1, READY), (1, SPAWNING), coming=2), 1)
+    assert next_steps(limit) == [CallOff(3)]
+    several = pool(*[(1, READY)] * 2, *[(1, SPAWNING)] * 2, surge=2, coming=2)
+    assert next_steps(several) == [CallOff(4)], "one is enough"
+
+
+def test_a_start_that_is_needed_or_not_in_the_way_is_not_called_off() -> None:
+    assert next_steps(pool((1, READY), (1, DRAINING), (1, SPAWNING), coming=2)) == []
+    assert next_steps(pool((1, READY), (1, READY), (1, SPAWNING))) == []
+    assert next_steps(pool((1, READY), (1, READY), (1, SPAWNING), coming=2, coming_waits=True)) == []
+    assert next_steps(pool((1, READY), (1, READY), (1, SPAWNING), surge=2, coming=2)) == [Start(4, 2)]
+    assert next_steps(pool((1, READY), (1, READY), (1, SPAWNING), (2, SPAWNING), surge=2, coming=2)) == []
+
+
 def test_a_generation_that_serves_replaces_the_others_one_for_one() -> None:
     old, fresh = (1, READY), (2, READY)
     assert next_steps(pool(old, old, fresh, serving=2)) == [Drain(1)]

@@ -84,18 +84,48 @@ def next_steps(pool: PoolView) -> list[Step]:
         if worker.state is State.SPAWNING and worker.generation not in (pool.serving, pool.coming)
     ]
     expired = _to_replace(pool)
-    return called_off + _starts(pool, expired) + _drains(pool, expired)
+    return called_off + _room_for_trial(pool) + _starts(pool, expired) + _drains(pool, expired)
+
+
+def _room_for_trial(pool: PoolView) -> list[Step]:
+    """Call a start of the generation that serves off, where that of the one that comes has no other room.
+
+    As long as that is tried, nobody needs what would only replace a worker that serves; and whoever restarts
+    may do so because just these starts hang.
+    """
+    if not _to_be_tried(pool) or _room(pool) > 0:
+        return []
+    if sum(worker.state is State.READY for worker in pool.workers) < pool.wanted:
+        return []
+    # Always the same one, until it is gone and its place is free.
+    replacements = [
+        worker.slot
+        for worker in pool.workers
+        if worker.state is State.SPAWNING and worker.generation == pool.serving
+    ]
+    return [CallOff(max(replacements))] if replacements else []
+
+
+def _to_be_tried(pool: PoolView) -> bool:
+    """Return whether the first worker of the generation that comes is to be started."""
+    if pool.coming is None or pool.coming_waits:
+        return False
+    return not any(worker.generation == pool.coming for worker in pool.workers)
+
+
+def _room(pool: PoolView) -> int:
+    """Return how many workers there may be beyond those that are there."""
+    return pool.wanted + pool.surge - len(pool.workers)
 
 
 def _starts(pool: PoolView, expired: WorkerView | None) -> list[Step]:
     spawning = sum(worker.state is State.SPAWNING for worker in pool.workers)
-    room = pool.wanted + pool.surge - len(pool.workers)
+    room = _room(pool)
     free = _free_slots(pool)
     steps: list[Step] = []
     # The first of a generation goes alone: what is broken is reported once, and what an application does on
     # its first start (a migration, say) is done before others come.
-    tried = pool.coming is None or any(worker.generation == pool.coming for worker in pool.workers)
-    if pool.coming is not None and not tried and not pool.coming_waits and room > 0:
+    if pool.coming is not None and _to_be_tried(pool) and room > 0:
         steps.append(Start(next(free), pool.coming))
         room -= 1
     if pool.serving is not None:
