@@ -25,6 +25,11 @@ from coachman.policy import handing_over
 
 handing_over.HOPE_SHARE = 0.0  # the time is up at once for which a full queue is believed to have room soon
 """
+SHORT_OF_TIME = """
+from coachman.policy import draining
+
+draining.FAREWELL_SHARE, draining.FAREWELL_SECONDS = 1.0, 1e9  # the deadline is near from the beginning
+"""
 ASGI = """
 import asyncio
 
@@ -148,6 +153,26 @@ def test_connections_that_can_hardly_move_are_told_so_with_their_last_answer(
             assert set(served) == {old.process.pid, successor.process.pid}
 
     asyncio.run(main())
+
+
+def test_idle_connections_that_cannot_move_are_closed_before_the_deadline(tmp_path: Path, kind: Kind) -> None:
+    async def main() -> None:
+        async with neighbours(
+            tmp_path, GATE_IN_FOLDER + HOPELESS + SHORT_OF_TIME + kind.application
+        ) as group:
+            old = await group.start(kind.config())
+            clients = more_than_the_queue_has_room_for(group, old)
+            await old.begin_drain()
+            await old.wait_for_end()
+            stayed, _, _ = select.select([client.sock for client in clients], [], [], 0)
+            assert stayed
+            assert all(sock.recv(1) == b"" for sock in stayed), "ended between two requests"
+            successor = await group.start(kind.config())
+            moved = [client for client in clients if client.sock not in stayed]
+            assert {who(client) for client in moved} == {successor.process.pid}
+
+    asyncio.run(main())
+    assert "gave up" not in (tmp_path / "log").read_text(), "there were no requests"
 
 
 def test_requests_in_hand_are_told_so_as_long_as_there_is_no_room(

@@ -7,6 +7,7 @@ from math import inf
 from select import EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Final
 
+from coachman.policy.draining import drain_plan
 from coachman.policy.handing_over import (
     AVERAGED_REQUESTS,
     PATIENCE_SECONDS,
@@ -44,6 +45,10 @@ class Departures:
         self._draining = False
         self._hopes_until = inf
         """Until when a full queue is believed to have room before the drain is over, in monotonic seconds."""
+        self._farewell_at = inf
+        """When connections that are idle are closed, if the queue has no room by then; likewise."""
+        self._farewell = False
+        """Whether that moment has come, and there still is none."""
         self._not_before = 0.0
         """When to look at waiting connections again, in monotonic seconds: it was not worthwhile."""
         self._average = AverageCall()
@@ -115,6 +120,7 @@ class Departures:
         engine = self._engine
         self._draining = True
         self._hopes_until = min(self._hopes_until, hopes_until(now, deadline))
+        self._farewell_at = min(self._farewell_at, drain_plan(now, deadline - now).farewell_at)
         if self._awaits == _SIBLING:
             self._await(0)  # siblings or not: connections wait in the queue for who comes after
         if not hand_over or self._handoff is None:
@@ -124,20 +130,26 @@ class Departures:
     def heed_deadline(self, now: float) -> float:
         """Have peers told that their connections end where these will hardly move any more.
 
-        Returns when to look again, in monotonic seconds; infinity: something else happens first.
+        Those that are still idle shortly before the deadline are closed while nothing is under way on them:
+        at the deadline a request that has just come would be lost. Returns when to look again, in monotonic
+        seconds; infinity: something else happens first.
         """
         engine = self._engine
-        if self._awaits != _ROOM or engine.answers_are_last:
+        if self._awaits != _ROOM or self._farewell or engine.closing:
             return inf
         if now < self._hopes_until:
             return self._hopes_until
         engine.answers_are_last = True
-        return inf
+        if now < self._farewell_at:
+            return self._farewell_at
+        self._farewell = True
+        self.go_on()
+        return now  # that may have been all of them
 
     def go_on(self) -> None:
         """Let those go that are idle."""
         engine, handoff = self._engine, self._handoff
-        if engine.closing:
+        if engine.closing or self._farewell:
             with engine.giving_back:
                 # A copy, made in one step: other threads forget their connections meanwhile.
                 for connection in list(engine.connections.values()):
@@ -189,6 +201,7 @@ class Departures:
         self._await(0)
         if self._draining:
             self._engine.answers_are_last = self._engine.closing
+            self._farewell = False
             self.go_on()
 
     # The length of calls.
