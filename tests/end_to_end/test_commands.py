@@ -59,7 +59,7 @@ def test_status_shows_the_application_with_its_workers(server: CoachmanServe) ->
     (pid,) = server.ready_workers(1)
     assert (done.status, done.errors) == (0, "")
     assert re.match(rf"supervisor {server.pid}  serving  for \d+ s  coachman ", done.output)
-    assert "1 of 1 workers ready" in done.output
+    assert "1 of 1 worker ready" in done.output
     assert server.url in done.output
     assert re.search(rf"^ *1 +{pid} +1 +ready ", done.output, re.MULTILINE)
 
@@ -181,6 +181,16 @@ def test_scale_changes_the_number_of_workers(server: CoachmanServe) -> None:
     assert coachman("scale", "+2", "--app", "site").output == "site: 4\n"
     server.ready_workers(4)
     assert coachman("status", "--json").json["applications"][0]["processes"] == "4"
+    assert "coachman scale: site is to have 4 workers, after 2" in server.output()
+
+
+def test_scale_moves_both_ends_of_a_range_and_says_so(server: CoachmanServe) -> None:
+    assert coachman("scale", "2-3").output == "site: 2-3\n"
+    server.ready_workers(2)
+    assert coachman("scale", "-1").output == "site: 1-2\n"
+    server.wait_for_output("coachman scale: site may have 1-2 workers from now on")
+    status = coachman("status", "--json").json["applications"][0]
+    assert (status["processes"], len(status["workers"])) == ("1-2", 2), "nobody knows yet who is not needed"
 
 
 @pytest.mark.parametrize("change", ["0", "-1", "many", "5-2", "1001"])

@@ -54,7 +54,7 @@ def test_the_pool_grows_while_requests_wait_and_shrinks_again(tmp_path: Path, me
             for client in connected:
                 assert client.answer().body == b"answered"
         # At once, or one after the other where one was needed until a look later.
-        server.wait_for_output("is to have 1 workers, after [23]")
+        server.wait_for_output("is to have 1 worker, after [23]")
         for slot in (2, 3):
             server.wait_for_output(
                 rf"worker {slot} .* ended with exit status 0 .*: it is not needed any more"
@@ -120,6 +120,9 @@ def test_far_too_many_connections_are_turned_away_with_an_answer(tmp_path: Path)
                 answer = client.answer()
                 assert answer.status == 503
                 assert int(answer.headers["retry-after"]) >= 1
+            server.wait_for_output(
+                "connections wait for a worker of .*, more than 3: the surplus is answered"
+            )
             gate.open()
             assert first.answer().status == 200
             for _ in waiting[5:]:

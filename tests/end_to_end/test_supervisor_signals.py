@@ -43,10 +43,12 @@ def test_sighup_restarts_with_the_new_code(server: CoachmanServe, tmp_path: Path
 def test_sigttin_adds_a_worker_and_sigttou_takes_one_away(server: CoachmanServe) -> None:
     server.send_signal(signal.SIGTTIN)
     server.ready_workers(2)
+    assert "SIGTTIN: site is to have 2 workers, after 1" in server.output()
     server.send_signal(signal.SIGTTOU)
     server.wait_for_output("it is not needed any more")
+    assert "SIGTTOU: site is to have 1 worker, after 2" in server.output()
     server.send_signal(signal.SIGTTOU)
-    server.wait_for_output("SIGTTOU: ")  # none would be left
+    server.wait_for_output("SIGTTOU: the workers of site: -1 would leave none of 1")
     assert coachman("status").status == 0
 
 
@@ -66,7 +68,7 @@ def test_an_application_with_one_worker_does_not_keep_sigttou_from_the_others(tm
         assert "the workers of small: -1 would leave none of 1" in refused.errors
         assert "large is to have" not in server.output()  # all of them or none
         server.send_signal(signal.SIGTTOU)
-        server.wait_for_output("large is to have 1 workers, after 2")
+        server.wait_for_output("SIGTTOU: large is to have 1 worker, after 2")
         server.wait_for_output("SIGTTOU: the workers of small: -1 would leave none of 1")
 
 

@@ -51,7 +51,7 @@ class Operations:
         outcomes = (application.outcome(begun[application.name]) for application in self.chosen(name))
         return dict(zip(begun, await asyncio.gather(*outcomes), strict=True))
 
-    def scale(self, name: str, change: str) -> dict[str, str]:
+    def scale(self, name: str, change: str, cause: str) -> dict[str, str]:
         """Change how many workers there are to be; return how many, by application.
 
         `change` is "4" or "2-8", or "+1" or "-1". Raises `ConfigurationError` where it is neither, or would
@@ -61,13 +61,13 @@ class Operations:
         self._refuse_while_stopping("scale")
         for application in chosen:
             application.scaled(change)
-        return {application.name: str(application.scale(change)) for application in chosen}
+        return {application.name: str(application.scale(change, cause)) for application in chosen}
 
     def scale_each(self, change: str, cause: str) -> None:
         """Do as `scale` does with each application for which that is possible; note where it is not."""
         for application in self.applications:
             try:
-                self.scale(application.name, change)
+                self.scale(application.name, change, cause)
             except ConfigurationError as error:
                 self._log.note(f"{cause}: {error}")
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.config.values import scaled
+from coachman.counted import counted
 from coachman.errors import ConfigurationError
 from coachman.protocol.refusal import refusal
 from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
@@ -164,14 +165,15 @@ class Application:
             generation = self.pool.generations.newest
         return status if generation.number == asked_for else replace(status, instead_of=asked_for)
 
-    def scale(self, change: str) -> ProcessCount:
+    def scale(self, change: str, cause: str = "") -> ProcessCount:
         """Change how many workers there are to be; return how many, from now on until the server ends.
 
-        `change` is "4" or "2-8", or "+1" or "-1", which moves both ends of the range. Raises
-        `ConfigurationError` where it is neither, or would leave none, or more than there is room for.
+        `change` is "4" or "2-8", or "+1" or "-1", which moves both ends of the range; `cause` says who or
+        what asked for it. Raises `ConfigurationError` where it is neither, or would leave none, or more than
+        there is room for.
         """
         self.processes = self.scaled(change)
-        self._demand_watch.use(self.config, self.processes)
+        self._demand_watch.use(self.config, self.processes, cause)
         return self.processes
 
     def scaled(self, change: str) -> ProcessCount:
@@ -245,7 +247,7 @@ class Application:
         if _slots(processes, surge) > self._scoreboard.slots:
             room = (self._scoreboard.slots - surge - 1) // 2
             raise ConfigurationError(
-                f"{self.name} has room for {room} workers, not for {processes.most}; for more, "
+                f"{self.name} has room for {counted(room, 'worker')}, not for {processes.most}; for more, "
                 f"start the server with --processes {processes}"
             )
 

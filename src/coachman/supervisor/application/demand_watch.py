@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from coachman.config.model import ApplicationConfig, ProcessCount
+from coachman.counted import counted
 from coachman.policy.lifecycle import State
 from coachman.policy.overload import surplus
+from coachman.policy.repetition import Repetition
 from coachman.policy.scaling import Bounds, Demand, Scaling, affordable, scaled_to
 from coachman.supervisor.application.member import Member
 from coachman.supervisor.application.pool import Pool
@@ -50,6 +52,7 @@ class DemandWatch:
         self._refusals = refusals
         self._note = note
         self._scaling = Scaling(self.bounds.least)
+        self._repetition = Repetition()
         self._armed: list[int] = []
         """Descriptors of the listening sockets, of our own, since others wait for the same sockets."""
         self._timer: asyncio.TimerHandle | None = None
@@ -60,12 +63,17 @@ class DemandWatch:
         if self._needed:
             self._look()
 
-    def use(self, config: ApplicationConfig, processes: ProcessCount) -> None:
-        """Go by this configuration from now on, and keep the number of workers within `processes`."""
+    def use(self, config: ApplicationConfig, processes: ProcessCount, cause: str = "") -> None:
+        """Go by this configuration from now on, and keep the number of workers within `processes`.
+
+        `cause`: who or what asked for another number than the configured one.
+        """
         self._config = config
+        if cause and processes.least < processes.most:
+            self._note(f"{cause}: {config.title} may have {counted(str(processes), 'worker')} from now on")
         self.bounds = _bounds(config, processes)
         wanted = min(max(self._pool.wanted, processes.least), processes.most)
-        self._want(Scaling(wanted, (time.monotonic(),) * (wanted - processes.least)))
+        self._want(Scaling(wanted, (time.monotonic(),) * (wanted - processes.least)), cause)
         self.start()
 
     def stop(self) -> None:
@@ -82,7 +90,7 @@ class DemandWatch:
     def _look(self) -> None:
         self.stop()  # one look leads to one other, whoever asked for it
         queues = [accept_queue_length(listener.sock) for listener in self._listeners]
-        self._refusals.refuse(surplus(queues, self._config.scaling.max_queue))
+        self._turn_away(surplus(queues, self._config.scaling.max_queue))
         queue = sum(length or 0 for length in queues)
         ready = self._ready()
         views = [self._scoreboard.view(member.slot) for member in ready]
@@ -101,12 +109,21 @@ class DemandWatch:
         else:
             self._arm()
 
-    def _want(self, scaling: Scaling) -> None:
+    def _want(self, scaling: Scaling, cause: str = "") -> None:
         self._scaling = scaling
         if scaling.wanted != self._pool.wanted:
-            self._note(f"{self._config.title} is to have {scaling.wanted} workers, after {self._pool.wanted}")
+            what = f"{cause}: {self._config.title}" if cause else self._config.title
+            self._note(f"{what} is to have {counted(scaling.wanted, 'worker')}, after {self._pool.wanted}")
             self._pool.wanted = scaling.wanted
             self._pool.reconcile()
+
+    def _turn_away(self, count: int) -> None:
+        if not count:
+            return
+        if self._repetition.kept_quiet("surplus", time.monotonic()) is not None:
+            who = f"connections wait for a worker of {self._config.title}"
+            self._note(f"{who}, more than {self._config.scaling.max_queue}: the surplus is answered with 503")
+        self._refusals.refuse(count)
 
     def _affordable(self, scaling: Scaling) -> Scaling:
         budget = self._config.scaling.max_memory

@@ -67,6 +67,7 @@ class Pool:
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._rests = Rests(self.reconcile)
         self._repetition = Repetition()
+        self._last_death = ""
         self._background = Background()
         self._stopping = False
 
@@ -146,6 +147,11 @@ class Pool:
     def retry_after(self) -> float:
         """Seconds until a worker that could not be kept is started again; 0.0: it is under way."""
         return self._rests.left
+
+    @property
+    def setback(self) -> str:
+        """How the last worker ended, while a successor has to wait because deaths repeat; "": none waits."""
+        return self._last_death if self._rests.slots else ""
 
     def _view(self) -> PoolView:
         serving, coming = self.generations.serving, self.generations.coming
@@ -272,4 +278,5 @@ class Pool:
         self.history.note_replacement("died")
         failures = failures_after_death(self._rests.failures(member.slot), served_for=death.served_for)
         again = soon(self._rests.begin(member.slot, failures))
-        self._log.note(f"{explain(death)}; replacing it{again}")
+        self._last_death = explain(death)
+        self._log.note(f"{self._last_death}; replacing it{again}")

@@ -79,4 +79,7 @@ class Standing:
         if latest is not None and latest.failure is not None:
             return f"generation {latest.number} could not be started: {latest.failure.headline}"
         failure = self._pool.history.last_failure
-        return "" if failure is None else f"a worker could not be started: {failure.headline}"
+        if failure is not None:
+            return f"a worker could not be started: {failure.headline}"
+        setback = self._pool.setback
+        return f"workers keep ending, and the next one has to wait: {setback}" if setback else ""

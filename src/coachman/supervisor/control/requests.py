@@ -85,7 +85,7 @@ class Requests:
         return RestartsResult(await self._operations.restart(application, CAUSE.format("restart --wait")))
 
     async def _scale(self, application: str, change: str) -> dict[str, str]:
-        return self._operations.scale(application, change)
+        return self._operations.scale(application, change, CAUSE.format("scale"))
 
     async def _dump(self, application: str, pid: str) -> dict[int, str]:
         if pid and not (pid.isascii() and pid.isdecimal()):
