@@ -16,6 +16,7 @@ from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_command import Running, coachman
 from .coachman_serve import CoachmanServe
 from .gate import WAIT_AT_GATE, Gate
+from .raw_client import RawClient
 
 PRINTING = """
 def application(environ, start_response):
@@ -71,6 +72,26 @@ def test_status_as_json_is_one_object(server: CoachmanServe) -> None:
     assert (status["pid"], status["state"]) == (server.pid, "serving")
     assert (application["name"], application["generation"]) == ("site", 1)
     assert (worker["pid"], worker["state"]) == (server.ready_workers(1)[0], "ready")
+
+
+def test_status_shows_what_a_worker_is_in_the_middle_of(tmp_path: Path, here: Path) -> None:
+    gated = "def application(environ, start_response):\n    wait_at_gate()\n"
+    write_application(tmp_path, WAIT_AT_GATE, gated + "    start_response('200 OK', [])\n    return []\n")
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(tmp_path, *ONE_PROCESS, environment=gate.environment) as server,
+    ):
+        with RawClient(server.url) as client:
+            client.get("/report")
+            gate.wait_for_arrival()
+            (worker,) = coachman("status", "--json").json["applications"][0]["workers"]
+            assert (worker["in_flight"], worker["connections"], worker["requests"]) == (1, 1, 0)
+            assert worker["request_line"].startswith("GET /report")
+            assert 0 < worker["oldest_request"] < 600
+            assert "GET /report" in coachman("status").output
+            gate.open()
+            assert client.answer().status == 200
+        assert server.stop() == 0
 
 
 def test_a_name_that_is_no_utf_8_keeps_no_command_from_its_work(tmp_path: Path, here: Path) -> None:

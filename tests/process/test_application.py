@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import signal
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -432,6 +435,29 @@ def test_its_state_tells_of_every_worker(tmp_path: Path) -> None:
             await served.until(lambda status: status.totals.replacements == {"died": 1})
             await served.until(lambda status: status.ready == 1)
             assert served.status().totals.spawns == 2
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+def test_its_state_tells_how_many_connections_wait(tmp_path: Path) -> None:
+    async def use() -> None:
+        async with application(tmp_path) as served:
+            await served.start()
+            (worker,) = served.status().workers
+            os.kill(worker.pid, signal.SIGSTOP)
+            _, status = os.waitpid(worker.pid, os.WUNTRACED)
+            assert os.WIFSTOPPED(status)
+            listener = served.listeners[0]
+            assert isinstance(listener.address, TcpAddress)
+            with select.epoll() as arrivals, ExitStack() as clients:
+                arrivals.register(listener.sock, select.EPOLLIN | select.EPOLLET)
+                for _ in range(2):
+                    address = (listener.address.host, listener.address.port)
+                    clients.enter_context(socket.create_connection(address))
+                    assert arrivals.poll(30), "it has not arrived"
+                assert served.status().queue == 2
+            os.kill(worker.pid, signal.SIGCONT)
 
     write_application(tmp_path, HELLO)
     asyncio.run(use())

@@ -43,6 +43,35 @@ def test_a_change_of_the_bounds_during_the_start_does_not_double_the_looks(
     asyncio.run(use())
 
 
+def test_the_pool_grows_as_far_as_the_memory_of_all_its_processes_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def use() -> None:
+        weighed, again = set[int](), asyncio.Event()
+
+        def ten(pid: int) -> int:
+            weighed.add(pid)
+            again.set()
+            return 10
+
+        monkeypatch.setattr(demand_watch, "proportional_memory", ten)
+        monkeypatch.setattr(demand_watch, "accept_queue_length", lambda _: 100)
+        monkeypatch.setattr(demand_watch, "BUSY_PERIOD", 0.01)
+        async with application(tmp_path, processes=ProcessCount(1, 8), max_memory=35) as served:
+            await served.start()
+            await served.until(lambda status: status.ready == 3)
+            first = {worker.pid for worker in served.status().workers}
+            weighed.clear()
+            again.clear()
+            async with asyncio.timeout(30):
+                await again.wait()  # it would like to have more
+            assert weighed == first == served.pids()
+            assert served.pool.wanted == 3
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
 def test_a_lack_of_descriptors_does_not_end_the_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

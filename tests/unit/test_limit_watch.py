@@ -7,14 +7,18 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 
+from coachman.config.application_location import ApplicationLocation
+from coachman.config.model import ApplicationConfig, RestartConfig
 from coachman.policy.lifecycle import State
 from coachman.policy.limits import Limits
 from coachman.supervisor.application.limit_watch import LimitWatch
+from coachman.supervisor.application.member import Member
 from coachman.unix.scoreboard import Scoreboard
 
 SILENCE: Final = 0.2
@@ -58,6 +62,17 @@ def scoreboard() -> Iterator[Scoreboard]:
 
 def member(worker: Worker, limits: Limits) -> SimpleNamespace:
     return SimpleNamespace(process=worker, state=State.READY, limits=limits, excess=None, seen_busy_at=0.0)
+
+
+def test_siblings_do_not_reach_the_number_of_requests_together() -> None:
+    def limits_of(restart: RestartConfig) -> set[int]:
+        config = ApplicationConfig(location=ApplicationLocation(root=Path()), restart=restart)
+        generation: Any = SimpleNamespace(config=config)
+        return {Member(slot, generation).limits.requests for slot in range(1000)}
+
+    assert limits_of(RestartConfig(max_requests=10, max_requests_jitter=2)) == {10, 11, 12}
+    assert limits_of(RestartConfig(max_requests=10)) == {10}
+    assert limits_of(RestartConfig(max_requests_jitter=2)) == {0}, "there is no limit to begin with"
 
 
 def test_an_answer_that_a_supervisor_was_held_up_from_reading_is_no_silence(scoreboard: Scoreboard) -> None:
