@@ -30,8 +30,11 @@ def application(environ, start_response):
 METHODS: Final = pytest.mark.parametrize("method", ["preload", "direct"])
 
 
-def ask(server: CoachmanServe) -> Any:
-    with RawClient(server.url) as client:
+IS_ROOT: Final = os.geteuid() == 0
+
+
+def ask(server: CoachmanServe, name: str = "") -> Any:
+    with RawClient(server.url_of(name) if name else server.url) as client:
         client.get()
         return json.loads(client.answer().body)
 
@@ -65,6 +68,28 @@ def test_the_environment_is_what_was_configured(tmp_path: Path, method: str) -> 
     }
     assert told["COACHMAN_ENVIRONMENT"] == "staging"
     assert told["COACHMAN_APP_ROOT"] == str(tmp_path)
+
+
+def test_each_application_of_a_file_has_its_own(tmp_path: Path) -> None:
+    (tmp_path / "who.py").write_text(WHO)
+    (tmp_path / "coachman.toml").write_text(
+        "processes = 1\nlimit = ['nofile=200:300']\n"
+        "[applications.first]\napp = 'who'\nbind = '127.0.0.1:0'\numask = '027'\nenv = { COLOUR = 'blue' }\n"
+        "[applications.second]\napp = 'who'\nbind = '127.0.0.1:0'\nlimit = ['nofile=150:250']\n"
+        "environment = 'staging'\n"
+        # In the folder of a test nobody else may run anything, and that is enough to tell that it was tried.
+        + ("[applications.third]\napp = 'who'\nbind = '127.0.0.1:0'\nuser = 'nobody'\n" if IS_ROOT else "")
+    )
+    with CoachmanServe(folder=tmp_path) as server:
+        first, second = (ask(server, name) for name in ("first", "second"))
+        if IS_ROOT:
+            server.wait_for_output("third is tried again in .*the user 'nobody' has to be allowed into every")
+        assert server.stop() == 0
+    assert (first["nofile"], second["nofile"]) == ([200, 300], [150, 250])
+    assert (first["umask"], second["umask"] == 0o027) == (0o027, False)
+    assert (first["environment"]["COLOUR"], second["environment"].get("COLOUR")) == ("blue", None)
+    environments = [who["environment"]["COACHMAN_ENVIRONMENT"] for who in (first, second)]
+    assert environments == ["production", "staging"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run applications as another user")

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from coachman.cli.group import COMMANDS
+
 from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_command import Running, coachman
 from .coachman_serve import CoachmanServe
@@ -381,3 +383,9 @@ def test_what_a_killed_supervisor_leaves_behind_is_removed(server: CoachmanServe
 def test_wrong_usage_ends_with_2(here: Path) -> None:
     assert coachman("scale").status == 2
     assert coachman("status", "--no-such-option").status == 2
+
+
+def test_the_list_of_commands_cuts_no_sentence_off() -> None:
+    listed = coachman("--help", environment={"COLUMNS": "80"}).output.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == list(COMMANDS), "each has one line"
+    assert all(line.endswith(".") and not line.endswith("...") for line in listed)

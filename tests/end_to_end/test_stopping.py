@@ -146,6 +146,9 @@ def test_a_second_signal_gives_up_what_is_in_hand(server: CoachmanServe, gate: G
         status, output = server.outcome()
         assert status == 0
         assert "SIGINT again: what is in hand is given up" in output
+        assert re.search(
+            r"worker 1 \(pid \d+\) ended with SIGKILL .*, in GET /gate.*: the server stops", output
+        )
         with pytest.raises((ConnectionResetError, AssertionError)):
             client.answer()
 
@@ -219,7 +222,7 @@ def test_a_worker_that_gets_sigterm_and_does_not_end_is_killed_in_time(tmp_path:
         gate.wait_for_arrival()
         (pid,) = server.ready_workers(1)
         os.kill(pid, signal.SIGTERM)
-        server.wait_for_output(rf"worker 1 \(pid {pid}\) gave up requests that took too long")
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) gave up requests that took too long, in GET /gate")
         server.wait_for_output(rf"worker 1 \(pid {pid}\) ended .*: it had got SIGTERM", timeout=10)
         server.wait_for_output(r"worker 2 \(pid \d+\) is ready")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -53,17 +54,32 @@ def test_a_stopped_worker_is_killed_at_once_where_that_is_asked_for(tmp_path: Pa
         assert server.outcome()[0] == 0
 
 
-def test_a_request_that_never_ends_is_given_up_in_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("threads", "last_words"),
+    [
+        (
+            "1",
+            r"worker 1 \(pid \d+\) ended with SIGKILL after 0 .*, in GET /never.*: the server stops",
+        ),
+        ("4", r"worker 1 \(pid \d+\) gave up requests that took too long, in GET /never"),
+    ],
+)
+def test_a_request_that_never_ends_is_given_up_in_the_end(
+    tmp_path: Path, threads: str, last_words: str
+) -> None:
+    options = ("--threads", threads, "--drain-timeout", "1")
     write_application(tmp_path, WAIT_AT_GATE, "application = lambda environ, start_response: wait_at_gate()")
     with (
         Gate(tmp_path) as gate,
-        CoachmanServe(tmp_path, *ONE_PROCESS, "--threads", "4", environment=gate.environment) as server,
+        CoachmanServe(tmp_path, *ONE_PROCESS, *options, environment=gate.environment) as server,
         RawClient(server.url) as client,
     ):
-        client.get()
+        client.get("/never")
         gate.wait_for_arrival()
         server.send_signal(signal.SIGTERM)
-        assert server.outcome(timeout=IN_THE_END)[0] == 0
+        status, output = server.outcome(timeout=IN_THE_END)
+    assert status == 0
+    assert re.search(last_words, output)
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])

@@ -11,7 +11,7 @@ from coachman.cli.checking import run_check
 from coachman.cli.seconds import Seconds
 
 
-@click.command()
+@click.command(short_help="Start APP once, serve nothing, and report how that went.")
 @click.argument("application", metavar="[APP]", default=".")
 @click.option("--html", metavar="FILE", help="Write the report to this file as well, as an HTML page.")
 @click.option("--json", is_flag=True, help="Print the report as one JSON object.")

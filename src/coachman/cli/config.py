@@ -18,7 +18,7 @@ from coachman.config.shown import Plain, plain, toml
 from coachman.protocol.masking import MASK, looks_secret, masked_value
 
 
-@click.command()
+@click.command(short_help="Show every setting and where its value comes from.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
     "--from",

@@ -11,7 +11,7 @@ from coachman.cli.target import target_from, with_target
 from coachman.protocol.control_socket import DUMP
 
 
-@click.command()
+@click.command(short_help="Print the stacks of all threads of workers.")
 @click.argument("worker", metavar="[PID]", type=int, required=False)
 @with_target
 def dump(worker: int | None, **target: Any) -> None:

@@ -17,7 +17,7 @@ from coachman.protocol.status import SupervisorStatus
 from coachman.protocol.text import safe
 
 
-@click.command("list")
+@click.command("list", short_help="List the running supervisors.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @with_folder
 def list_supervisors(as_json: bool, folder: Path | None) -> None:

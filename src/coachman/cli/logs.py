@@ -13,7 +13,7 @@ from coachman.counted import counted
 from coachman.protocol.control_socket import FOLLOW, LOGS, REOPEN, LogLines
 
 
-@click.command()
+@click.command(short_help="Print the recent lines of the log, or follow it.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on, until Ctrl-C.")
 @click.option("-n", "--lines", type=click.IntRange(0), metavar="N", help="So many of the recent lines only.")
 @click.option("--reopen", is_flag=True, help="Print nothing; have the log file opened anew, by its name.")

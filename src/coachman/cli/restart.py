@@ -13,7 +13,7 @@ from coachman.protocol.control_socket import RESTART, RESTARTED, RestartsResult
 from coachman.protocol.text import safe
 
 
-@click.command()
+@click.command(short_help="Restart applications without losing a request.")
 @click.option("--wait", is_flag=True, help="End when the restart does: with 0 if the new code serves.")
 @with_target
 def restart(wait: bool, **target: Any) -> None:

@@ -12,7 +12,9 @@ from coachman.protocol.control_socket import SCALE
 
 
 # -1 is a change, not an option.
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(
+    context_settings={"ignore_unknown_options": True}, short_help="Change how many workers there are."
+)
 @click.argument("change", metavar="N|LEAST-MOST|+N|-N", type=click.UNPROCESSED)
 @with_target
 def scale(change: str, **target: Any) -> None:

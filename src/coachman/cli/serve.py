@@ -11,7 +11,7 @@ from coachman.cli.loading import loaded_from, with_configuration
 from coachman.errors import ApplicationError
 
 
-@click.command()
+@click.command(short_help="Serve APP, or the applications of coachman.toml.")
 @with_configuration
 def serve(application: str | None, config_file: Path | None, **given: Any) -> None:
     """Serve APP, or the applications of coachman.toml, until Ctrl-C or SIGTERM.

@@ -18,7 +18,7 @@ from coachman.supervisor.process.spawn_request import SpawnConfig
 STDOUT = 1
 
 
-@click.command()
+@click.command(short_help="Start one process of any application behind a wrapper.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option(
     "--option",

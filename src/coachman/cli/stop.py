@@ -18,7 +18,7 @@ from coachman.protocol.control_socket import GRACEFULLY, NOW, STOP
 TIMEOUT: Final = 120.0
 
 
-@click.command()
+@click.command(short_help="Stop a supervisor, and wait until it has ended.")
 @click.option("--now", is_flag=True, help="Give up the requests that are in hand.")
 @click.option(
     "--timeout",

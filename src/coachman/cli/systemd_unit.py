@@ -26,7 +26,10 @@ VARIABLES = (
 )
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    short_help="Print a systemd unit that serves APP as `serve` would.",
+)
 @click.option(
     "--user", metavar="NAME", help="Run everything as this user. Default: whoever runs this command."
 )

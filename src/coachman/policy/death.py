@@ -42,7 +42,7 @@ def explain(death: Death) -> str:
     if death.memory_evidence is not None:
         parts.insert(1, f", killed by the kernel because memory ran out ({death.memory_evidence}),")
     if not death.drained:
-        parts.append(_in_hand(death))
+        parts.append(in_hand(death.in_flight, death.request_line))
     if death.reason:
         parts.append(f": {death.reason}")
     elif not death.drained and death.last_line:
@@ -50,8 +50,8 @@ def explain(death: Death) -> str:
     return "".join(parts)
 
 
-def _in_hand(death: Death) -> str:
-    if not death.in_flight:
+def in_hand(requests: int, line: str) -> str:
+    """Return the end of what is said of a worker with so many requests, of which one has this `line`."""
+    if not requests:
         return ""
-    line = death.request_line or "a request"
-    return f", in {line}" + (f" and {death.in_flight - 1} more" if death.in_flight > 1 else "")
+    return f", in {line or 'a request'}" + (f" and {requests - 1} more" if requests > 1 else "")

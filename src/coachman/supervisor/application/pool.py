@@ -104,6 +104,7 @@ class Pool:
             if member.state is State.SPAWNING:
                 self._call_off(member.slot)
             elif member.process is not None:
+                member.unwanted = member.unwanted or "the server stops"
                 member.process.kill()
 
     def pids(self) -> set[int] | None:
@@ -269,9 +270,11 @@ class Pool:
     def _note_end(self, member: Member, ending: Ending) -> None:
         worker = member.process
         assert worker is not None
-        if self._stopping:
-            return
         death = member.death(ending, self._scoreboard.view(member.slot))
+        if self._stopping:
+            if death.in_flight and not death.drained:  # the others have ended as they were told to
+                self._log.note(explain(death))
+            return
         if member.unwanted:
             self._log.note(explain(death))
             return

@@ -12,6 +12,7 @@ from functools import partial
 
 from coachman.config.model import ApplicationConfig
 from coachman.errors import ChannelError
+from coachman.policy.death import in_hand
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import control
 from coachman.protocol.log_format import Source
@@ -182,6 +183,9 @@ class WorkerProcess(ControlledProcess):
             case [control.DRAINED, finished]:
                 self.drained = True
                 if finished == "no":
-                    self._log.note(f"worker {self.slot} (pid {self.pid}) gave up requests that took too long")
+                    view = self._workplace.scoreboard.view(self.slot)
+                    line = view.request_line.decode(errors="backslashreplace")
+                    what = f"gave up requests that took too long{in_hand(view.in_flight, line)}"
+                    self._log.note(f"worker {self.slot} (pid {self.pid}) {what}")
                 # It serves no more; a thread of the application may keep the process for ever.
                 asyncio.get_running_loop().call_later(ENDING_GRACE_SECONDS, self.kill)
