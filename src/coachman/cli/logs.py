@@ -38,7 +38,7 @@ def logs(follow: bool, lines: int | None, reopen: bool, **target: Any) -> None:
                 more = supervisor.next(LogLines, timeout=None)
                 if more.skipped:
                     missing = counted(more.skipped, "line")
-                    _write(f"... {missing} missing here: they are read too slowly ...\n")
+                    _write(f"... {missing} missing here: what is logged is read too slowly ...\n")
                 _write(more.text)
         except NoAnswer:
             pass  # it has ended
