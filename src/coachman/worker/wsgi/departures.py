@@ -46,7 +46,7 @@ class Departures:
         self._hopes_until = inf
         """Until when a full queue is believed to have room before the drain is over, in monotonic seconds."""
         self._farewell_at = inf
-        """When connections that are idle are closed, if the queue has no room by then; in the same seconds."""
+        """When idle connections are closed, if the queue has no room by then; in the same seconds."""
         self._farewell = False
         """Whether that moment has come, and there still is none."""
         self._not_before = 0.0
