@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from typing import Any
@@ -108,7 +109,7 @@ def test_what_turns_out_to_be_no_request_does_not_hold_the_end_up() -> None:
         assert serving.wait() is True
 
 
-def test_requests_that_take_too_long_are_given_up() -> None:
+def test_requests_that_take_too_long_are_given_up(capsys: pytest.CaptureFixture[str]) -> None:
     slow = Slow()
     with served(slow) as serving:
         client, events = serving.connect(), serving.connect()
@@ -121,6 +122,9 @@ def test_requests_that_take_too_long_are_given_up() -> None:
         assert slow.cancelled.is_set()
         assert slow.disconnected.is_set(), "it hears of the end before it would be cancelled"
         assert receive_all(client) == b""
+    assert re.search(
+        r"the time to finish is up, in GET /(slow|events).* and 1 more\n", capsys.readouterr().err
+    )
 
 
 def test_what_an_application_does_behind_its_response_is_finished() -> None:

@@ -83,6 +83,12 @@ class Board:
         """Return the requests that have ended, and how long they took together."""
         return self.cells[REQUESTS], self.cells[DURATION_SUM]
 
+    @property
+    def in_hand(self) -> tuple[int, str]:
+        """How many requests are in the application, and the line of the oldest of them, "" where none is."""
+        _, line = next(iter(self._started.values()), (0, b""))
+        return len(self._started), line.decode(errors="backslashreplace")
+
     def connections(self, count: int) -> None:
         """Note how many connections are open."""
         self.cells[CONNECTIONS] = count

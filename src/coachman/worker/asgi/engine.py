@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
+from coachman.policy.death import in_hand
 from coachman.policy.draining import DrainPlan, drain_plan
 from coachman.policy.handing_over import PATIENCE_SECONDS, hopes_until
 from coachman.protocol.scoreboard import ACCEPTED
@@ -211,6 +212,9 @@ class AsgiEngine:
 
     async def _give_up(self) -> None:
         """Close every connection, and cancel the calls that do not end upon that."""
+        requests, line = self._context.board.in_hand
+        if requests:
+            complain(f"the time to finish is up{in_hand(requests, line)}")
         for client in list(self._context.clients):
             client.give_up()
         # Applications that wait for the end of their connection are to hear of it before they are cancelled.
