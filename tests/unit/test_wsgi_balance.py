@@ -13,6 +13,7 @@ import pytest
 
 from coachman.protocol.handoff import Passport, encode_passport
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
+from coachman.unix.waiting import LONGEST_WAIT
 from coachman.worker.wsgi import departures, saturation
 
 from .served import receive_response
@@ -55,7 +56,8 @@ def test_who_is_woken_for_the_queue_in_vain_wakes_all_others(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that does not know of what is in the queue would go idle without a look at it."""
-    monkeypatch.setattr(saturation, "SATURATION_SECONDS", 1e9)  # nothing else tells them that they are full
+    # Nothing else tells them that they are full.
+    monkeypatch.setattr(saturation, "SATURATION_SECONDS", LONGEST_WAIT)
     workers = [group.worker(2) for _ in range(3)]
     make_busy(group, 6)
     ours, theirs = socket.socketpair()
