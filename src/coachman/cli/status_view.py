@@ -101,8 +101,8 @@ def _facts(application: ApplicationStatus, now: float) -> Iterator[str]:
         yield f"{counted(application.threads, 'thread')} each"
     yield f"generation {application.generation}"
     yield " ".join(application.addresses)
-    if application.queue:
-        yield f"{counted(application.queue, 'connection')} wait{'s' if application.queue == 1 else ''}"
+    if waiting := (application.queue or 0) + application.handoff_queue:
+        yield f"{counted(waiting, 'connection')} wait{'s' if waiting == 1 else ''}"
     if application.totals.shed:
         shed = application.totals.shed
         yield f"{counted(shed, 'connection')} {'was' if shed == 1 else 'were'} turned away"
