@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from .applications import HELLO, write_application
+from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_serve import CoachmanServe, children
 from .raw_client import RawClient
 
@@ -237,6 +237,47 @@ def test_a_crashed_preloader_takes_nobody_along_and_is_replaced_when_needed(tmp_
         fresh = int(server.wait_for_output(r"the preloader \(pid (\d+)\) is ready", after=so_far)[1])
         successor = int(server.wait_for_output(r"worker 1 \(pid (\d+)\) is ready", after=so_far)[1])
         assert server.application_pids() == {fresh, successor, *workers[1:]}
+
+
+@pytest.mark.parametrize("method", ["preload", "direct"])
+def test_handlers_that_the_application_sets_while_it_is_loaded_are_its_workers(
+    tmp_path: Path, method: str
+) -> None:
+    handlers = """
+    import os, signal
+
+    def handle(number, frame):
+        os.write(2, b"handled %d\\n" % number)
+
+    for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, handle)
+    """
+    write_application(tmp_path, handlers, HELLO)
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--spawn-method", method) as server:
+        (pid,) = server.ready_workers(1)
+        for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGHUP):
+            os.kill(pid, number)
+            server.wait_for_output(f"App {pid} stderr: handled {number:d}")
+        os.kill(pid, signal.SIGTERM)
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) got SIGTERM and drains")
+        assert server.stop() == 0
+
+
+def test_a_preloader_ends_by_sigterm_and_not_by_ctrl_c(tmp_path: Path) -> None:
+    write_application(tmp_path, HELLO)
+    with CoachmanServe(tmp_path, *ONE_PROCESS) as server:
+        preloader = int(server.wait_for_output(r"the preloader \(pid (\d+)\) is ready")[1])
+        server.wait_for_output("listening at")
+        os.kill(preloader, signal.SIGINT)
+        (pid,) = server.ready_workers(1)
+        os.kill(pid, signal.SIGTERM)
+        server.wait_for_output(r"worker 2 \(pid \d+\) is ready")  # forked by the same one
+        assert "gets a fresh one" not in server.output()
+        os.kill(preloader, signal.SIGTERM)
+        server.wait_for_output(
+            rf"the preloader \(pid {preloader}\) ended with exit status 0; the next worker"
+        )
+        assert server.stop() == 0
 
 
 def test_a_preloader_that_is_stopped_by_sigstop_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Workers that a signal has stopped: noticed by their silence, asked for their stacks, ended and replaced."""
+"""Workers that are stopped or held: noticed by their silence, asked for their stacks, ended and replaced."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from ..end_to_end.applications import HELLO
 from .wholeness import WatchedServer
 
 HEARTBEAT = ("--heartbeat-timeout", "1")
+HOLDING = """
+import signal
+
+def hold_the_interpreter(*_):
+    sum(range(10 ** 15))
+
+signal.signal(signal.SIGUSR1, hold_the_interpreter)
+"""
 
 
 @pytest.mark.parametrize("options", [("--threads", "1"), ("--threads", "4"), ("--spawn-method", "direct")])
@@ -25,6 +33,22 @@ def test_a_stopped_worker_is_noticed_and_replaced(tmp_path: Path, options: tuple
         server.wait_for_output(rf"worker 1 \(pid {stopped}\) is to be replaced: a signal has stopped it")
         fresh = server.wait_for_output(r"worker 3 \(pid (\d+)\) is ready")
         server.wait_for_output(rf"\(pid {stopped}\) ended with SIGKILL .*: a signal has stopped it")
+        server.workers[0] = int(fresh[1])
+        assert server.output().count("is to be replaced") == 1
+        server.assert_whole()
+
+
+def test_an_idle_worker_whose_interpreter_is_held_by_c_code_is_shown_and_aborted(tmp_path: Path) -> None:
+    options = (*HEARTBEAT, "--limit", "core=0")
+    with WatchedServer(tmp_path, *options, application=HOLDING + HELLO) as server:
+        server.settle()
+        held = server.workers[0]
+        os.kill(held, signal.SIGUSR1)
+        why = r"it has given no sign of life for \d+ s"
+        server.wait_for_output(rf"worker 1 \(pid {held}\) is to be replaced: {why}")
+        server.wait_for_output(rf"App {held} stacks: .* in hold_the_interpreter")
+        fresh = server.wait_for_output(r"worker 3 \(pid (\d+)\) is ready")
+        server.wait_for_output(rf"\(pid {held}\) ended with SIGABRT .*: {why}")
         server.workers[0] = int(fresh[1])
         assert server.output().count("is to be replaced") == 1
         server.assert_whole()

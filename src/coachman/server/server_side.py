@@ -13,7 +13,7 @@ from coachman.errors import ChannelTimeout, PeerGone
 from coachman.protocol.messages import Element
 from coachman.server.handlers import BoundHandlers, HandlerTable
 from coachman.unix.channel import MessageChannel
-from coachman.unix.signals import Disposition, SavedSignals
+from coachman.unix.signals import Disposition, SavedSignals, changed_signals
 
 
 class ServerSide:
@@ -29,6 +29,8 @@ class ServerSide:
     _interruptible = False
     # Where this process is the server's alone: the signals that are not as a process finds them at its start.
     _changed_signals: Sequence[int] | None = None
+    # Those that are somebody else's, who has handlers for them: they stay so, but where this defines its own.
+    _left_signals: frozenset[int] = frozenset()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Not `__init__`, which a subclass may fail to call and unpickling does not call."""
@@ -165,9 +167,12 @@ class ServerSide:
             signal.SIGTERM: self._quit_upon_signal,
             signal.SIGINT: self._quit_upon_signal,
         }
+        for number in self._left_signals:
+            wanted.pop(number, None)
         for number in self._handlers.signals:
             wanted[number] = handlers.for_signal(number)
-        signals.take_over(wanted, self._changed_signals)
+        changed = changed_signals() if self._changed_signals is None else self._changed_signals
+        signals.take_over(wanted, [number for number in changed if number not in self._left_signals])
         signals.unblock_all()
 
     def _quit_upon_signal(self, *_: object) -> None:

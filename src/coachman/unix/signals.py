@@ -61,6 +61,16 @@ def default_disposition(number: int) -> signal.Handlers:
     return signal.SIG_IGN if number in IGNORED_BY_PYTHON else signal.SIG_DFL
 
 
+def dispositions() -> dict[int, Disposition]:
+    """Return what Python knows to be done upon each signal."""
+    return {number: signal.getsignal(number) for number in CATCHABLE}
+
+
+def changed_since(before: Mapping[int, Disposition]) -> frozenset[int]:
+    """Return the signals whose disposition is another than in `before`, which `dispositions` has returned."""
+    return frozenset(number for number, was in before.items() if signal.getsignal(number) is not was)
+
+
 def changed_signals() -> list[int]:
     """Return the signals whose disposition is not what a Python process starts with."""
     return [n for n in CATCHABLE if signal.getsignal(n) is not default_disposition(n)]

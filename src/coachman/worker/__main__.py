@@ -20,6 +20,7 @@ from coachman.protocol import control
 from coachman.protocol.journey import Step
 from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
+from coachman.unix.signals import Disposition, changed_since, dispositions
 from coachman.unix.standard_descriptors import keep_standard_descriptors
 from coachman.worker.account import check_account, set_limits
 from coachman.worker.application import load_application, load_functions
@@ -71,6 +72,7 @@ class Stage:
 def main() -> int:
     """Negotiate, load the application, then be a preloader or a worker; return the exit status."""
     gc.freeze()  # our own code is here to stay: no look for garbage has to go through it
+    signals = dispositions()
     guard = OrphanGuard()
     atexit.register(guard.end_group)  # before the application's own, and so called after them
     try:
@@ -84,7 +86,7 @@ def main() -> int:
         return 1
     keep_standard_descriptors()
     if stage.request["role"] == "worker":
-        return work(stage, loaded)
+        return work(stage, loaded, signals)
 
     stage.stacks.close()
     leftovers = find_leftovers(loaded.origins, own_fds={stage.control.fileno()})
@@ -100,7 +102,7 @@ def main() -> int:
     # From here on this is a worker, forked with the application loaded: it goes through the same start.
     wrapper = Wrapper.in_fork(stage.wrapper, place.stdin, place.stdout, place.stderr)
     try:
-        return work(enter(wrapper, guard, place.control), loaded)
+        return work(enter(wrapper, guard, place.control), loaded, signals)
     except SupervisorGone:
         return 1
 
@@ -156,8 +158,11 @@ def hand_over(fd: int, control_socket: socket.socket, *message: str) -> None:
     channel.close()
 
 
-def work(stage: Stage, loaded: Loaded) -> int:
-    """Serve requests until the supervisor has this worker drained, or is gone; return the exit status."""
+def work(stage: Stage, loaded: Loaded, signals: Mapping[int, Disposition]) -> int:
+    """Serve requests until the supervisor has this worker drained, or is gone; return the exit status.
+
+    `signals` are the dispositions before there was any code of the application.
+    """
     try:
         stage.explained(hooks.run_after_fork_in_worker)
         keep_standard_descriptors()
@@ -190,6 +195,7 @@ def work(stage: Stage, loaded: Loaded) -> int:
         guard=stage.guard,
         output=stage.wrapper.read_ends(),
         drain_timeout=config.drain_timeout,
+        applications_signals=changed_since(signals),
     )
     worker.start_synchronously(stage.control)
     if services is not None:

@@ -51,6 +51,7 @@ class Preloader(AbstractServer):
         self._leftovers = list(leftovers)
         self._on_ready = on_ready
         self.define_message_handler(control.SPAWN, "spawn")
+        self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)  # as in a worker
 
     def initialize_server(self) -> None:
         """Tell what is alive, then that workers can be forked."""

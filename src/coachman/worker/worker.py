@@ -61,7 +61,9 @@ class Worker(AbstractServer):
         guard: OrphanGuard,
         output: Sequence[int],
         drain_timeout: float,
+        applications_signals: frozenset[int] = frozenset(),
     ) -> None:
+        """`applications_signals`: those for which the application has handlers already."""
         self._engine = engine
         self._inspector = inspector
         self._telling = threading.Lock()
@@ -82,8 +84,10 @@ class Worker(AbstractServer):
         self.define_message_handler(control.DRAIN, "drain")
         self.define_message_handler(control.PING, "pong")
         self.define_signal_handler(signal.SIGTERM, "drain_upon_signal")
-        # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
-        self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
+        self._left_signals = applications_signals
+        if signal.SIGINT not in applications_signals:
+            # Ctrl-C in a terminal is for the supervisor, which tells us what to do about it.
+            self.define_signal_handler(signal.SIGINT, signal.SIG_IGN)
         if inspector is not None:
             self.define_signal_handler(STACKS_SIGNAL, inspector.report_upon_signal)
 
