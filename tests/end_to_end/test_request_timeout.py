@@ -124,6 +124,32 @@ def test_a_worker_with_nothing_else_in_hand_does_not_wait_for_a_stuck_request(
             assert int(client.answer().body) != pid
 
 
+def test_connections_leave_a_worker_whose_only_thread_is_stuck(tmp_path: Path) -> None:
+    write_application(tmp_path, *APPLICATION)
+    options = ("--threads", "1", "--request-timeout", "0.3", "--drain-timeout", "600")
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(".", *ONE_PROCESS, *options, folder=tmp_path, environment=gate.environment) as server,
+        RawClient(server.url) as idle,
+        RawClient(server.url) as asking,
+        RawClient(server.url) as stuck,
+    ):
+        (pid,) = server.ready_workers(1)
+        for client in (idle, asking):
+            client.get("/")
+            assert int(client.answer().body) == pid
+        stuck.get("/stuck")
+        gate.wait_for_arrival()
+        asking.get("/")
+        replacement = int(asking.answer().body)
+        assert replacement != pid
+        assert stuck.answer().status == 504
+        idle.get("/")
+        assert int(idle.answer().body) == replacement
+        gate.open()
+        server.wait_for_output(rf"worker 1 \(pid {pid}\) ended")
+
+
 def test_what_is_in_hand_beside_a_stuck_request_is_finished(tmp_path: Path) -> None:
     write_application(
         tmp_path,

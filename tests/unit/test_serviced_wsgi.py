@@ -261,7 +261,7 @@ def logging(application: Application, threads: int, **more: Any) -> Iterator[tup
     assert services is not None
     with open(ends[0], "rb") as lines:
         try:
-            with served(application, threads, services=services) as connect:
+            with served(application, threads, config, services) as connect:
                 yield connect, lambda: json.loads(lines.readline())
         finally:
             services.close()
@@ -381,6 +381,16 @@ def test_the_application_and_the_client_get_the_id_that_is_logged(threads: int) 
         assert seen[:2] == [made, "given-1"]
         assert seen[2] not in (made, "given 2")
         assert [next_line()["request_id"] for _ in range(3)] == seen
+
+
+def test_an_id_of_a_stranger_is_replaced(threads: int) -> None:
+    with logging(application, threads, trusted_proxies=("192.0.2.1",)) as (connect, next_line):
+        client = connect()
+        ask(client, "/", X_Request_Id="strangers")
+        head = receive_response(client)[0]
+        request_id = next_line()["request_id"]
+        assert request_id != "strangers"
+        assert f"\r\nX-Request-Id: {request_id}\r\n".encode() in head
 
 
 @pytest.mark.parametrize("kind", ["failing", "no request of one"])

@@ -136,9 +136,15 @@ class ServingLoop(Loop):
             self.call_soon(self._arrivals.heed_bound)
 
     def give_up_on(self, connection: Connection) -> None:
-        """Wait no longer for the request that `connection` has in the application; in any thread."""
+        """Wait no longer for the request that `connection` has in the application.
+
+        Called by the watchdog's thread, while the one that has the connection is kept from going on.
+        """
         self._given_up.add(connection)
-        self.call_soon(_do_nothing)  # there may be nothing else to wait for
+        if self.pool is None:
+            self._departures.flee(connection)
+        else:
+            self.call_soon(_do_nothing)  # there may be nothing else to wait for
 
     def look_later(self, connection: Connection) -> None:
         """Look at a connection that is fresh here in time, whether its peer's time is up."""
