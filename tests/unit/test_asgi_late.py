@@ -108,6 +108,36 @@ def test_a_call_that_is_answered_late_in_a_drain_does_not_hold_the_end_up(late: 
         assert serving.wait() is False
 
 
+@pytest.mark.parametrize("end", ["answers", "fails"])
+def test_a_call_that_has_held_the_loop_up_ends_without_another_answer(
+    late: Late, end: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("coachman.worker.asgi.late_answer.LOOP_SECONDS", 0.02)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        late.watchdog._timeout = 0.0
+        late.watchdog._wake.set()
+        assert late.let_go.wait(TIMEOUT)  # and nothing else happens in the loop
+        if end == "fails":
+            raise LookupError("as it should")
+        await answer(send)
+
+    with served(application) as serving:
+        serving.engine.use_services(late.services)
+        client = serving.connect()
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive_all(client).startswith(b"HTTP/1.1 504 ")
+        assert late.answered.wait(TIMEOUT)
+        late.let_go.set()
+        serving.drain(ENDLESS)  # which waits for no client, open as the connection is on its side
+        serving.wait()
+        seen = view_of(serving.engine.cells.tolist())
+        assert seen.counters.statuses == (0, 0, 0, 0, 1)
+    log = capsys.readouterr().err
+    assert "without" not in log
+    assert ("as it should" in log) == (end == "fails")
+
+
 def test_a_call_that_ends_by_itself_after_it_was_answered_late_is_not_given_up() -> None:
     late = Late()
     leave: list[asyncio.Event] = []

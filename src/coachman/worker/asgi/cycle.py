@@ -51,7 +51,7 @@ class Cycle(RequestResponseCycle):
         self.status = 0
         """Once the application has given it."""
         self.instead = (0, 0)
-        """Status and bytes of body of the answer that the application is refused for, where it is."""
+        """Status and bytes of body of the answer that the client gets in its place, where it does."""
         self.request_id = ""
         """What the client is told where it is answered for the application; "": nothing."""
         self.task: asyncio.Task[None] | None = None

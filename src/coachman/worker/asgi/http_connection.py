@@ -181,8 +181,11 @@ class HttpConnection(Leaving):
         try:
             await context.application(scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
             if not cycle.response_complete and not cycle.disconnected:
-                what = "completing its" if cycle.response_started else "a"
-                self._fail(cycle, f"the application returned without {what} response")
+                if cycle.instead[0]:
+                    self._close()  # nothing of what the application has sent was let through
+                else:
+                    what = "completing its" if cycle.response_started else "a"
+                    self._fail(cycle, f"the application returned without {what} response")
         except BaseException as error:  # the application's own code, which ends nothing but its request
             if was_cancelled(error):
                 self.give_up()
@@ -200,7 +203,7 @@ class HttpConnection(Leaving):
         complain(f"{line_of(cycle.scope)} from {self._describe_peer()}: {what}")
         if cycle.disconnected or cycle.response_complete:
             return
-        if cycle.response_started:
+        if cycle.response_started or cycle.instead[0]:
             self._close()
         else:
             cycle.fail()

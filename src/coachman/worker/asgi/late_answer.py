@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from coachman.worker.asgi.transport_of import transport_of
+from coachman.worker.asgi.transport_of import answered_past_the_loop, transport_of
 from coachman.worker.late_answer import LATE_BODY, late_answer, late_fields
 
 LOOP_SECONDS: Final = 1.0
@@ -49,7 +49,10 @@ def answer_late(
             turn.pop()
         except IndexError:
             return True  # it has begun
-        return _write_past_the_loop(receive, late_answer(request_id, head_only=head_only))
+        if not _write_past_the_loop(receive, late_answer(request_id, head_only=head_only)):
+            return False
+        answered_past_the_loop(receive, 504, 0 if head_only else len(LATE_BODY))
+        return True
     except Exception:  # the connection has ended
         return False
 

@@ -47,6 +47,13 @@ def identify(receive: Any, request_id: str) -> None:
         cycle.request_id = request_id
 
 
+def answered_past_the_loop(receive: Any, status: int, size: int) -> None:
+    """Have the connection know that the client has got an answer, and will get no other one."""
+    cycle = getattr(receive, "__self__", None)
+    if isinstance(cycle, Cycle):
+        cycle.instead = status, size
+
+
 def answered(receive: Any, status: int, size: int) -> tuple[int, int]:
     """Return status and bytes of body that go out; 0: none.
 
