@@ -62,7 +62,7 @@ def test_a_stuck_request_counts_as_what_its_client_was_answered(
 ) -> None:
     write_application(tmp_path, *APPLICATION)
     drain_timeout = "600" if comes_back else "0.2"
-    options = ("--threads", threads, "--request-timeout", "0.3", "--drain-timeout", drain_timeout)
+    options = ("--threads", threads, "--request-timeout", "1", "--drain-timeout", drain_timeout)
     watched = ("--metrics", "127.0.0.1:0", "--access-log", "common")
     with (
         Gate(tmp_path) as gate,
@@ -109,7 +109,7 @@ def test_a_worker_with_nothing_else_in_hand_does_not_wait_for_a_stuck_request(
     )
     threads = kind == "of one of several threads"
     write_application(tmp_path, *(APPLICATION if threads else asgi))
-    options = ("--threads", "2", "--request-timeout", "0.3", "--drain-timeout", "600")
+    options = ("--threads", "2", "--request-timeout", "1", "--drain-timeout", "600")
     with (
         Gate(tmp_path) as gate,
         CoachmanServe(".", *ONE_PROCESS, *options, folder=tmp_path, environment=gate.environment) as server,
@@ -126,7 +126,7 @@ def test_a_worker_with_nothing_else_in_hand_does_not_wait_for_a_stuck_request(
 
 def test_connections_leave_a_worker_whose_only_thread_is_stuck(tmp_path: Path) -> None:
     write_application(tmp_path, *APPLICATION)
-    options = ("--threads", "1", "--request-timeout", "0.3", "--drain-timeout", "600")
+    options = ("--threads", "1", "--request-timeout", "1", "--drain-timeout", "600")
     with (
         Gate(tmp_path) as gate,
         CoachmanServe(".", *ONE_PROCESS, *options, folder=tmp_path, environment=gate.environment) as server,
