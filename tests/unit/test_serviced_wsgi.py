@@ -20,6 +20,7 @@ import pytest
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
 from coachman.protocol.access_log import Access
+from coachman.protocol.handoff import MAX_SIZE
 from coachman.protocol.scoreboard import view_of
 from coachman.protocol.static.ranges import Span
 from coachman.worker.access_log import TOGETHER, AccessLog
@@ -33,6 +34,7 @@ from coachman.worker.wsgi.request import Request
 from coachman.worker.wsgi.static_answers import pending_part
 
 from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
+from .worker_group import Group
 
 Environ = dict[str, Any]
 Start = Callable[..., Callable[[bytes], None]]
@@ -439,9 +441,13 @@ class Timed:
         self._stuck.set()
         assert self._leave.wait(TIMEOUT)
 
+    def wait_until_stuck(self) -> None:
+        """Wait until the application is."""
+        assert self._stuck.wait(TIMEOUT)
+
     def run_out(self) -> tuple[str, bool]:
         """Let the time of what is stuck be up; return what the watchdog has done about it."""
-        assert self._stuck.wait(TIMEOUT)
+        self.wait_until_stuck()
         self.watchdog._timeout = 0.0
         self.watchdog._wake.set()
         found = self.found.get(timeout=TIMEOUT)
@@ -680,6 +686,46 @@ def test_what_was_answered_late_does_not_hold_the_end_up(timed: Timed) -> None:
         timed.leave()
     thread.join(TIMEOUT)
     assert engine.close(TIMEOUT)
+
+
+def test_others_leave_a_loop_that_is_stuck_those_first_who_wait_for_an_answer(timed: Timed) -> None:
+    def sometimes(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/stuck":
+            timed.get_stuck()
+        return application(environ, start_response)
+
+    group = Group()
+    try:
+        worker = group.worker(1, listens=False)
+        worker.engine.application = sometimes
+        worker.do(lambda: worker.engine.use_services(timed.services))
+        worker.listen(group.listener)
+        idle, asking, stuck = (group.connect() for _ in range(3))
+        for client in (idle, asking):
+            ask(client, "/")
+            receive_response(client)
+        ask(stuck, "/stuck")
+        timed.wait_until_stuck()
+        asking.sendall(b"GET /again ")
+        assert timed.run_out()[1]
+        assert worker.handed_over == 2, "and not the stuck one"
+        for beginning in (b"GET /again ", b""):
+            taken = group.queue.take(MAX_SIZE)
+            assert taken is not None
+            with taken[0] as sock:
+                assert peek(sock) == beginning
+        timed.leave()
+        assert receive_all(stuck).startswith(b"HTTP/1.1 504 ")
+    finally:
+        timed.leave()
+        group.close()
+
+
+def peek(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(100, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
 
 
 def test_other_requests_go_on_beside_a_stuck_one(timed: Timed) -> None:
