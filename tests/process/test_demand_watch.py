@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from coachman.config.model import ProcessCount
+from coachman.policy.limits import REQUEST_TIMEOUT, Excess
 from coachman.protocol.handoff import USUAL_SIZE
 from coachman.supervisor.application import demand_watch
 from coachman.supervisor.application.refusals import Refusals
@@ -77,11 +78,13 @@ def test_the_pool_grows_as_far_as_the_memory_of_all_its_processes_allows(
     asyncio.run(use())
 
 
-@pytest.mark.parametrize(("draining", "refused"), [(False, 4 + 2 + 2 + 1 - 6), (True, 0)])
+@pytest.mark.parametrize(
+    ("going", "refused"), [("", 4 + 2 + 2 + 1 - 6), ("drains", 0), ("stuck", 4 + 2 + 2 - 6)]
+)
 def test_who_waits_elsewhere_counts_for_the_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draining: bool, refused: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, going: str, refused: int
 ) -> None:
-    """But for those that a draining worker has left to others, who are mostly idle."""
+    """But for those that a worker has left to others which drains or is stuck: they are mostly idle."""
     counts: list[int] = []
     view = Scoreboard.view
 
@@ -93,10 +96,12 @@ def test_who_waits_elsewhere_counts_for_the_bound(
             monkeypatch.setattr(HandoffQueue, "size", USUAL_SIZE)
             monkeypatch.setattr(Scoreboard, "view", lambda board, slot: replace(view(board, slot), waiting=2))
             monkeypatch.setattr(Refusals, "refuse", lambda refusals, count: counts.append(count))
-            if draining:
-                process = served.pool.members[0].process
-                assert process is not None
-                process.begin_drain()
+            member = served.pool.members[0]
+            if going == "drains":
+                assert member.process is not None
+                member.process.begin_drain()
+            elif going == "stuck":
+                member.excess = Excess(REQUEST_TIMEOUT, "it had to give up GET /")
             served.scale("2")  # it looks again
             monkeypatch.undo()
         assert counts == [refused]

@@ -59,6 +59,7 @@ def test_the_status_is_that_of_the_answer_where_the_application_has_failed_behin
         assert answer.startswith(b"HTTP/1.1 500 ")
         line = line_of(read_end)
     assert (line["status"], line["bytes"]) == (500, len(answer.partition(b"\r\n\r\n")[2]))
+    assert f"\r\nx-request-id: {line['request_id']}\r\n".encode() in answer
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -103,6 +103,35 @@ def test_a_silent_connection_is_closed(requests: int) -> None:
         assert receive_all(client) == b""
 
 
+@pytest.mark.parametrize("proxied", [False, True])
+def test_the_time_for_a_head_begins_with_its_first_byte(proxied: bool) -> None:
+    config = WorkerConfig(bounds=Bounds(header_timeout=SHORT, keep_alive_timeout=0), proxy_protocol=proxied)
+    introduction = b"PROXY TCP4 203.0.113.9 198.51.100.7 4711 80\r\n" if proxied else b""
+    with served(echo, config) as serving:
+        silent = serving.connect(introduction)
+        later = serving.connect(introduction + b"GET / HT")  # accepted, and read, after it
+        assert receive_all(later).startswith(b"HTTP/1.1 408 ")
+        silent.sendall(b"GET /12345 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive_response(silent)[1].startswith(b"/12345")
+
+
+def test_what_extends_small_chunks_is_bounded_as_a_head_is() -> None:
+    with served(echo, Bounds(header_size=10_000)) as serving:
+        begin = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        plain = serving.connect()
+        plain.sendall(begin)
+        for _ in range(30):
+            plain.sendall(b"1\r\nx\r\n" * 1000)
+        plain.sendall(b"0\r\n\r\n")
+        assert receive_response(plain)[1].endswith(b"x" * 30_000)
+        extended = serving.connect()
+        extended.sendall(begin)
+        with suppress(ConnectionError):
+            for _ in range(30):
+                extended.sendall((b"1;" + b"e" * 50 + b"\r\nx\r\n") * 100)
+        assert receive_all(extended).startswith(b"HTTP/1.1 431 ")
+
+
 def test_an_application_that_does_not_read_is_not_the_clients_fault() -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(5 * SHORT)  # longer than the client may take
@@ -322,7 +351,8 @@ def test_a_connection_ends_after_its_requests() -> None:
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LATE: dict[str, tuple[bytes, bytes, Callable[[HttpConnection], None]]] = {
-    "nothing": (b"", HEAD, HttpConnection.on_late_head),
+    "nothing": (b"", HEAD, HttpConnection.on_late_request),
+    "an empty line": (b"\r\n", HEAD, HttpConnection.on_late_head),
     "a part of a head": (HEAD[:10], HEAD[10:], HttpConnection.on_late_head),
     "a request": (HEAD, HEAD, HttpConnection.on_late_request),
     "a head": (HEAD[:-2] + b"Content-Length: 1\r\n\r\n", b"x", HttpConnection.on_late_body),

@@ -201,11 +201,11 @@ def run_out(watchdog: Watchdog) -> None:
     watchdog._wake.set()
 
 
-def timing(method: str = "GET") -> tuple[Services, Watchdog, queue.Queue[bool]]:
+def timing(method: str = "GET", name: str = "") -> tuple[Services, Watchdog, queue.Queue[bool]]:
     answers: queue.Queue[bool] = queue.Queue()
 
     def on_timed_out(request: Watched, since: float, thread: int) -> Callable[[], None]:
-        assert request.describe_request() == f"{method} / from 127.0.0.1"
+        assert request.describe_request() == f"{method} / from 127.0.0.1{name}"
         answered = request.answer_late()
         return lambda: answers.put(answered)
 
@@ -234,6 +234,22 @@ def test_a_request_that_takes_too_long_is_answered_while_the_loop_goes_on() -> N
         call(application, services, client)
         assert (client.status, client.body) == (504, BODY)
         assert answers.get_nowait() is True
+    finally:
+        watchdog.close()
+
+
+def test_who_is_answered_late_is_told_the_id(log: tuple[Services, int]) -> None:
+    services, watchdog, answers = timing(name=" (request id c-1)")
+    services = dataclasses.replace(log[0], watchdog=watchdog)
+
+    async def application(scope: Any, receive: Any, send: Send) -> None:
+        run_out(watchdog)
+        await answered(answers)
+
+    try:
+        client = Client(headers={"x-request-id": "c-1"})
+        call(application, services, client)
+        assert (client.status, client.headers["x-request-id"]) == (504, "c-1")
     finally:
         watchdog.close()
 

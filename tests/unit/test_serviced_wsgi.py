@@ -20,6 +20,8 @@ import pytest
 
 from coachman.config.model import AccessLogFormat, WorkerConfig
 from coachman.protocol.access_log import Access
+from coachman.protocol.handoff import MAX_SIZE
+from coachman.protocol.scoreboard import view_of
 from coachman.protocol.static.ranges import Span
 from coachman.worker.access_log import TOGETHER, AccessLog
 from coachman.worker.late_answer import LATE_BODY
@@ -32,6 +34,7 @@ from coachman.worker.wsgi.request import Request
 from coachman.worker.wsgi.static_answers import pending_part
 
 from .served import TIMEOUT, receive_all, receive_exactly, receive_response, served
+from .worker_group import Group
 
 Environ = dict[str, Any]
 Start = Callable[..., Callable[[bytes], None]]
@@ -260,7 +263,7 @@ def logging(application: Application, threads: int, **more: Any) -> Iterator[tup
     assert services is not None
     with open(ends[0], "rb") as lines:
         try:
-            with served(application, threads, services=services) as connect:
+            with served(application, threads, config, services) as connect:
                 yield connect, lambda: json.loads(lines.readline())
         finally:
             services.close()
@@ -382,6 +385,40 @@ def test_the_application_and_the_client_get_the_id_that_is_logged(threads: int) 
         assert [next_line()["request_id"] for _ in range(3)] == seen
 
 
+def test_an_id_of_a_stranger_is_replaced(threads: int) -> None:
+    with logging(application, threads, trusted_proxies=("192.0.2.1",)) as (connect, next_line):
+        client = connect()
+        ask(client, "/", X_Request_Id="strangers")
+        head = receive_response(client)[0]
+        request_id = next_line()["request_id"]
+        assert request_id != "strangers"
+        assert f"\r\nX-Request-Id: {request_id}\r\n".encode() in head
+
+
+@pytest.mark.parametrize("kind", ["failing", "no request of one"])
+def test_who_is_answered_for_the_application_is_told_the_id_as_well(threads: int, kind: str) -> None:
+    def failing(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        raise LookupError("oh")
+
+    with logging(failing, threads) as (connect, next_line):
+        client = connect()
+        more = {} if kind == "failing" else {"X_Forwarded_For": "nonsense, from a proxy"}
+        ask(client, "/", X_Request_Id="given-1", **more)
+        head, _ = receive_response(client)
+        assert head.startswith(b"HTTP/1.1 500 " if kind == "failing" else b"HTTP/1.1 400 ")
+        assert head.count(b"X-Request-Id: given-1\r\n") == 1
+        assert next_line()["request_id"] == "given-1"
+
+
+def test_what_is_no_request_is_not_answered_with_the_id_of_the_one_before(threads: int) -> None:
+    with logging(application, threads) as (connect, _):
+        client = connect()
+        ask(client, "/", X_Request_Id="given-1")
+        receive_response(client)
+        client.sendall(b"\0 nonsense\r\n\r\n")
+        assert b"X-Request-Id" not in receive_all(client)
+
+
 # Time-outs.
 
 
@@ -404,9 +441,13 @@ class Timed:
         self._stuck.set()
         assert self._leave.wait(TIMEOUT)
 
+    def wait_until_stuck(self) -> None:
+        """Wait until the application is."""
+        assert self._stuck.wait(TIMEOUT)
+
     def run_out(self) -> tuple[str, bool]:
         """Let the time of what is stuck be up; return what the watchdog has done about it."""
-        assert self._stuck.wait(TIMEOUT)
+        self.wait_until_stuck()
         self.watchdog._timeout = 0.0
         self.watchdog._wake.set()
         found = self.found.get(timeout=TIMEOUT)
@@ -470,6 +511,7 @@ def test_an_application_that_takes_too_long_is_answered_for(threads: int, timed:
         assert timed.run_out() == ("GET /slow from 127.0.0.1 (request id a-1)", True)
         head, body = receive_response(client)
         assert head.startswith(b"HTTP/1.1 504 Gateway Timeout\r\n")
+        assert b"\r\nx-request-id: a-1\r\n" in head
         assert body == LATE_BODY
         assert client.recv(1) == b""  # and nothing follows, whatever the application still says
         line = timed.next_line()
@@ -552,6 +594,138 @@ def test_what_comes_in_time_is_left_alone(threads: int, timed: Timed) -> None:
             assert receive_response(client)[1] == b"application /x"
     assert timed.watchdog.running() == []
     assert timed.found.empty()
+
+
+@pytest.mark.parametrize("end", ["returns", "yields", "fails", "fails when it is closed", "stays"])
+def test_a_request_that_was_answered_late_counts_once_with_what_it_was_answered(
+    threads: int, timed: Timed, end: str
+) -> None:
+    def slow(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        if end in ("yields", "fails when it is closed"):
+            return blocks(start_response)
+        timed.get_stuck()
+        if end == "fails":
+            raise LookupError("oh")
+        return application(environ, start_response)
+
+    def blocks(start_response: Start) -> Iterator[bytes]:
+        try:
+            timed.get_stuck()
+            start_response("200 OK", [])
+            yield b"late"
+        finally:
+            if end != "yields":
+                raise LookupError("oh")
+
+    engines: list[Engine] = []
+    with served(slow, threads, services=timed.services, on_engine=engines.append) as connect:
+        client = connect()
+        ask(client, "/slow")
+        timed.run_out()
+        cells = engines[0].tally.cells
+        seen = view_of(cells.tolist())
+        assert seen.counters.statuses == (0, 0, 0, 0, 1)
+        assert seen.counters.requests == sum(seen.counters.durations) == 1
+        assert (seen.in_flight, seen.request_line) == (1, b"GET /slow"), "it is in the application still"
+        timed.leave()
+        assert receive_all(client).startswith(b"HTTP/1.1 504 ")
+    seen = view_of(cells.tolist())
+    assert seen.counters.statuses == (0, 0, 0, 0, 1)
+    assert seen.counters.requests == sum(seen.counters.durations) == 1
+    assert (seen.in_flight, seen.oldest_start) == (0, None)
+
+
+def test_a_response_that_was_broken_off_late_counts_with_the_status_that_was_sent(
+    threads: int, timed: Timed
+) -> None:
+    def slow(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("206 Partial Content", [])
+        yield b"the beginning"
+        timed.get_stuck()
+
+    engines: list[Engine] = []
+    with served(slow, threads, services=timed.services, on_engine=engines.append) as connect:
+        ask(connect(), "/slow")
+        timed.run_out()
+        assert view_of(engines[0].tally.cells.tolist()).counters.statuses == (0, 1, 0, 0, 0)
+        timed.leave()
+
+
+def test_what_was_answered_late_does_not_hold_the_end_up(timed: Timed) -> None:
+    entered = threading.Event()
+    let_go = threading.Event()
+
+    def sometimes(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/stuck":
+            timed.get_stuck()
+        else:
+            entered.set()
+            assert let_go.wait(TIMEOUT)
+        return application(environ, start_response)
+
+    engine = Engine(sometimes, WorkerConfig(threads=2), timed.services)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    address = listener.getsockname()
+    engine.add_listener(listener)
+    ended: queue.Queue[bool] = queue.Queue()
+    thread = threading.Thread(target=lambda: ended.put(engine.run()))
+    thread.start()
+    with socket.create_connection(address, TIMEOUT) as stuck, socket.create_connection(address) as other:
+        ask(stuck, "/stuck")
+        timed.run_out()
+        other.settimeout(TIMEOUT)
+        ask(other, "/other")
+        assert entered.wait(TIMEOUT)
+        engine.call_soon(lambda: engine.drain(1000.0))
+        let_go.set()
+        assert receive_response(other)[1] == b"application /other"
+        assert other.recv(1) == b""
+        assert ended.get(timeout=TIMEOUT) is False, "something was given up"
+        assert not engine.close(timeout=0.0)
+        timed.leave()
+    thread.join(TIMEOUT)
+    assert engine.close(TIMEOUT)
+
+
+def test_others_leave_a_loop_that_is_stuck_those_first_who_wait_for_an_answer(timed: Timed) -> None:
+    def sometimes(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/stuck":
+            timed.get_stuck()
+        return application(environ, start_response)
+
+    group = Group()
+    try:
+        worker = group.worker(1, listens=False)
+        worker.engine.application = sometimes
+        worker.do(lambda: worker.engine.use_services(timed.services))
+        worker.listen(group.listener)
+        idle, asking, stuck = (group.connect() for _ in range(3))
+        for client in (idle, asking):
+            ask(client, "/")
+            receive_response(client)
+        ask(stuck, "/stuck")
+        timed.wait_until_stuck()
+        asking.sendall(b"GET /again ")
+        assert timed.run_out()[1]
+        assert worker.handed_over == 2, "and not the stuck one"
+        for beginning in (b"GET /again ", b""):
+            taken = group.queue.take(MAX_SIZE)
+            assert taken is not None
+            with taken[0] as sock:
+                assert peek(sock) == beginning
+        timed.leave()
+        assert receive_all(stuck).startswith(b"HTTP/1.1 504 ")
+    finally:
+        timed.leave()
+        group.close()
+
+
+def peek(sock: socket.socket) -> bytes:
+    try:
+        return sock.recv(100, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return b""
 
 
 def test_other_requests_go_on_beside_a_stuck_one(timed: Timed) -> None:

@@ -87,6 +87,20 @@ def test_all_that_came_during_a_long_call_are_let_in_behind_it(house: House) -> 
     assert {answer(client)[0] for client in crowd_at_the_gate(house, 10)} == {11}
 
 
+class Neighbours:
+    """What a worker knows of its siblings: that there is one."""
+
+    siblings = 1
+
+
+def test_where_there_is_a_sibling_a_turn_takes_one(house: House) -> None:
+    neighbours: Any = Neighbours()
+    house.engine._crowd.join(neighbours)
+    opened = [answer(client)[0] for client in crowd_at_the_gate(house, 10)]
+    assert opened[0] in (2, 3), "the others are left to the sibling, which has better things to do here"
+    assert opened[-1] == 11
+
+
 def test_a_crowd_is_let_in_up_to_a_bound(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd, "LET_IN", 5)
     opened = [answer(client)[0] for client in crowd_at_the_gate(house, 10)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -86,6 +88,14 @@ def test_a_load_balancer_introduces_its_client() -> None:
     environ = told(PROXIED, b"", introduction=HEADER)
     assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("203.0.113.1", "4711")
     assert (environ["SERVER_NAME"], environ["SERVER_PORT"]) == ("198.51.100.7", "443")
+
+
+@pytest.mark.parametrize(("tls", "scheme"), [(0, "http"), (1, "https")])
+def test_the_second_version_tells_of_tls(tls: int, scheme: str) -> None:
+    ends = ip_address("203.0.113.1").packed + ip_address("198.51.100.7").packed
+    content = ends + struct.pack("!HHBHBI", 4711, 443, 0x20, 5, tls, 0)
+    header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H", len(content)) + content
+    assert told(PROXIED, b"", introduction=header)["wsgi.url_scheme"] == scheme
 
 
 def test_a_client_that_was_introduced_is_no_trusted_proxy() -> None:

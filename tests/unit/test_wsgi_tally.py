@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from time import monotonic_ns
+
+import pytest
+
 from coachman.protocol.scoreboard import CONNECTIONS, SlotView, view_of
 from coachman.unix.scoreboard import private_cells
 from coachman.worker.wsgi.shared_tally import SharedTally
-from coachman.worker.wsgi.tally import Tally
+from coachman.worker.wsgi.tally import NOTABLE, Tally
 
 
 def shared() -> SharedTally:
@@ -62,3 +66,29 @@ def test_totals_hold_what_is_not_written_yet() -> None:
     tally.end(key, tally.begin(key, b"GET /"), "200 OK")
     assert tally.totals()[0] == 1
     assert view(tally).counters.requests == 0
+
+
+@pytest.mark.parametrize("kind", ["of the loop", "of threads"])
+def test_a_request_that_was_answered_late_is_counted_while_it_goes_on(kind: str) -> None:
+    tally = shared() if kind == "of threads" else Tally(private_cells(), lambda _took: None)
+    before, late = object(), object()
+    tally.end(before, tally.begin(before, b"GET /before"), "200 OK")
+    tally.count_late(tally.begin(late, b"GET /late"), "504 Gateway Timeout")
+    shown = view(tally)
+    assert (shown.counters.requests, shown.counters.statuses) == (2, (0, 1, 0, 0, 1))
+    assert (shown.in_flight, shown.request_line) == (1, b"GET /late")
+    tally.leave(late)
+    shown = view(tally)
+    assert (shown.counters.requests, shown.counters.statuses) == (2, (0, 1, 0, 0, 1))
+    assert (shown.in_flight, shown.oldest_start) == (0, None)
+
+
+def test_who_comes_back_late_is_said_to_have_held_up_the_loop() -> None:
+    took: list[int] = []
+    tally = Tally(private_cells(), took.append)
+    tally.now = monotonic_ns() - 2 * NOTABLE
+    key = object()
+    tally.count_late(tally.begin(key, b"GET /late"), "504 Gateway Timeout")
+    assert took == []
+    tally.leave(key)
+    assert took[0] > 2 * NOTABLE

@@ -14,6 +14,8 @@ COUNT_PERIOD: Final = 1.0
 MEMORY_PERIOD: Final = 5.0
 """Seconds between two looks at the memory: the kernel walks through all of it for that."""
 SHORTEST_PERIOD: Final = 0.05
+REQUEST_TIMEOUT: Final = "request-timeout"
+"""The name of the limit that a request has reached which took too long."""
 WATCHDOG_GRACE: Final = 2.0
 """Seconds after which a request that takes too long is our matter: the worker's own watchdog comes first."""
 
@@ -77,7 +79,7 @@ def excess(use: WorkerUse, limits: Limits) -> Excess | None:
     late = limits.request_time + WATCHDOG_GRACE
     if limits.request_time and use.oldest_request >= late and use.silent_for >= WATCHDOG_GRACE:
         reason = f"a request has been in the application for {use.oldest_request:.0f} s"
-        return Excess("request-timeout", reason, stuck=True)
+        return Excess(REQUEST_TIMEOUT, reason, stuck=True)
     if limits.requests and use.requests >= limits.requests:
         return Excess("max-requests", f"it has answered {counted(use.requests, 'request')}")
     if limits.memory and use.memory is not None and use.memory > limits.memory:

@@ -98,9 +98,9 @@ class DemandWatch:
         views = [self._scoreboard.view(member.slot) for member in ready]
         in_workers = sum(view.waiting for view in views)
         between_them = messages_in(self._handoff.size)
-        # What a worker that drains has put there is mostly idle, and nobody is turned away for that.
-        draining = any(member.state is State.DRAINING for member in self._pool.members)
-        elsewhere = in_workers + (0 if draining else between_them)
+        # What somebody who goes has put there is mostly idle, and nobody is turned away for that.
+        going = any(member.lets_go_of_idle for member in self._pool.members)
+        elsewhere = in_workers + (0 if going else between_them)
         self._turn_away(surplus(queues, self._config.worker.max_queue, elsewhere=elsewhere))
         demand = Demand(
             at=time.monotonic(),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from coachman.config.model import ApplicationConfig
 from coachman.policy.death import Death
 from coachman.policy.lifecycle import State
-from coachman.policy.limits import Excess, Limits
+from coachman.policy.limits import REQUEST_TIMEOUT, Excess, Limits
 from coachman.policy.rollout import WorkerView
 from coachman.protocol.scoreboard import SlotView
 from coachman.supervisor.application.generation import Generation
@@ -43,6 +43,12 @@ class Member:
     def state(self) -> State:
         """Where it stands."""
         return State.SPAWNING if self.process is None else self.process.state
+
+    @property
+    def lets_go_of_idle(self) -> bool:
+        """Whether it leaves idle connections to others: it drains, or a request has kept its only thread."""
+        late = self.excess is not None and self.excess.key == REQUEST_TIMEOUT
+        return late or self.state is State.DRAINING
 
     @property
     def accepts(self) -> bool:

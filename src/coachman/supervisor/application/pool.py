@@ -12,7 +12,7 @@ from coachman.config.model import ApplicationConfig
 from coachman.policy.backoff import failures_after_death
 from coachman.policy.death import explain
 from coachman.policy.lifecycle import State
-from coachman.policy.limits import Excess
+from coachman.policy.limits import REQUEST_TIMEOUT, Excess
 from coachman.policy.repetition import Repetition, times_more
 from coachman.policy.rollout import CallOff, Drain, PoolView, Start, next_steps
 from coachman.supervisor.application.background import Background
@@ -264,7 +264,7 @@ class Pool:
     def _note_timed_out(self, member: Member, _seconds: float, line: str) -> None:
         """Take in that the worker gave up a request, of which a thread may never come back."""
         if member.excess is None:
-            member.excess = Excess("request-timeout", f"it had to give up {line}")
+            member.excess = Excess(REQUEST_TIMEOUT, f"it had to give up {line}")
             self.reconcile()
 
     def _note_end(self, member: Member, ending: Ending) -> None:

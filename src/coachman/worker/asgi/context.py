@@ -97,7 +97,9 @@ class Context:
         """Every answer is the last one on its connection, which ends with it or can hardly move any more."""
         self.clients: set[Client] = set()
         self.tasks: set[asyncio.Task[None]] = set()
-        """Calls of the application."""
+        """Calls of the application whose end is waited for."""
+        self.late: set[asyncio.Task[None]] = set()
+        """Those that took too long and were answered for."""
         self.on_connection: Callable[[], object] = _do_nothing
         """What is called for every connection that comes, once it is on the scoreboard."""
         self.on_change: Callable[[], None] = _do_nothing
@@ -140,6 +142,15 @@ class Context:
     def returned(self, task: asyncio.Task[None]) -> None:
         """Forget `task`, one of `tasks`: the application has returned."""
         self.tasks.discard(task)
+        self.late.discard(task)
+        if self.draining:
+            self.on_change()
+
+    def give_up_on(self, task: asyncio.Task[None]) -> None:
+        """Wait no longer for the end of `task`, where it has not come."""
+        if task in self.tasks:
+            self.tasks.remove(task)
+            self.late.add(task)
         if self.draining:
             self.on_change()
 

@@ -14,6 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from coachman.counted import counted
+from coachman.protocol.request_ids import HEADER
 from coachman.worker.asgi.response_head import make_head, status_line
 
 FAILURE: Final = b"500 Internal Server Error\n"
@@ -51,7 +52,9 @@ class Cycle(RequestResponseCycle):
         self.status = 0
         """Once the application has given it."""
         self.instead = (0, 0)
-        """Status and bytes of body of the answer that the application is refused for, where it is."""
+        """Status and bytes of body of the answer that the client gets in its place, where it does."""
+        self.request_id = ""
+        """What the client is told where it is answered for the application; "": nothing."""
         self.task: asyncio.Task[None] | None = None
         """The call of the application."""
         self._date = date
@@ -143,4 +146,6 @@ class Cycle(RequestResponseCycle):
         """Answer for the application, where nothing of a response was sent; the connection ends with it."""
         self.keep_alive = False
         self.status, self._headers = status, [(b"content-type", b"text/plain")]
+        if self.request_id:
+            self._headers.append((HEADER.lower().encode(), self.request_id.encode()))
         self._send_body(body, more=False)

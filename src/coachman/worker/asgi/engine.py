@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import TYPE_CHECKING
 
 from coachman.config.model import WorkerConfig
@@ -91,7 +92,8 @@ class AsgiEngine:
         # Here, because a worker without services does without the modules as well.
         from coachman.worker.asgi.serviced import ServicedApplication
 
-        self._context.application = ServicedApplication(self._context.application, services)
+        context = self._context
+        context.application = ServicedApplication(context.application, services, context.give_up_on)
         access_log = services.access_log
         if access_log is not None:
             self._context.access_log = access_log
@@ -185,7 +187,7 @@ class AsgiEngine:
         for client in list(self._context.clients):
             client.say_farewell()
         await self._while(lambda: self._busy, until=lambda plan: plan.give_up_at)
-        if self._busy:
+        if self._busy or self._context.late:
             self._finished = False
             await self._give_up()
         await self._shut_down()
@@ -212,8 +214,10 @@ class AsgiEngine:
 
     async def _give_up(self) -> None:
         """Close every connection, and cancel the calls that do not end upon that."""
+        # Late ones alone are given up long before the time is up, which is no reason to wait for them.
+        longest = inf if self._busy else CLEANING_SECONDS
         requests, line = self._context.board.in_hand
-        if requests:
+        if self._busy and requests:
             complain(f"the time to finish is up{in_hand(requests, line)}")
         for client in list(self._context.clients):
             client.give_up()
@@ -222,11 +226,11 @@ class AsgiEngine:
         await self._while(lambda: bool(self._context.clients), until=lambda _: half)
         for _ in range(2):
             await asyncio.sleep(0)
-        tasks = [*self._context.tasks, *self._connecting]
+        tasks = [*self._context.tasks, *self._context.late, *self._connecting]
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=self._time_left() / 2)
+            await asyncio.wait(tasks, timeout=min(longest, self._time_left() / 2))
 
     async def _shut_down(self) -> None:
         shutdown = asyncio.create_task(self._lifespan.shutdown())

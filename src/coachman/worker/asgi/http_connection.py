@@ -39,7 +39,7 @@ class HttpConnection(Leaving):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._context.opened(self)
-        self._wait_in(self._context.heads)
+        self._wait_in(self._context.idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -51,7 +51,7 @@ class HttpConnection(Leaving):
     def data_received(self, data: bytes) -> None:
         if self._lingers or self._refusal is not None:
             return
-        body_size = self._body_size
+        body_size, introduction = self._body_size, self._introduction
         try:
             self._receive(data)
         except BadRequest as refusal:
@@ -64,6 +64,8 @@ class HttpConnection(Leaving):
                 self._wait_in(None)
             elif self._context.draining and self.idle:
                 self._leave()  # an empty line, say, was all that has kept it here
+            elif not self._requests:
+                self._wait_for_first(introduced=introduction is not None and self._introduction is None)
             # Else nothing of a request has come, and the time that was running goes on.
         elif self._in_head:
             if self._deadlines is not self._context.heads:
@@ -179,8 +181,11 @@ class HttpConnection(Leaving):
         try:
             await context.application(scope, cycle.receive, cycle.send)  # type: ignore[arg-type]
             if not cycle.response_complete and not cycle.disconnected:
-                what = "completing its" if cycle.response_started else "a"
-                self._fail(cycle, f"the application returned without {what} response")
+                if cycle.instead[0]:
+                    self._close()  # nothing of what the application has sent was let through
+                else:
+                    what = "completing its" if cycle.response_started else "a"
+                    self._fail(cycle, f"the application returned without {what} response")
         except BaseException as error:  # the application's own code, which ends nothing but its request
             if was_cancelled(error):
                 self.give_up()
@@ -198,7 +203,7 @@ class HttpConnection(Leaving):
         complain(f"{line_of(cycle.scope)} from {self._describe_peer()}: {what}")
         if cycle.disconnected or cycle.response_complete:
             return
-        if cycle.response_started:
+        if cycle.response_started or cycle.instead[0]:
             self._close()
         else:
             cycle.fail()

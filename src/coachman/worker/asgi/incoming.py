@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import httptools
@@ -17,6 +17,9 @@ from coachman.protocol.proxy_protocol import read_proxy_header
 from coachman.worker.asgi.context import Arrival, Context, Introduction
 from coachman.worker.asgi.head_check import HeadCheck, apply_origin, set_host
 from coachman.worker.asgi.state import State
+
+FRAMING: Final = 16
+"""Bytes of framing for each byte of a body that are no excess: a chunk of one byte has at least 5."""
 
 
 class Incoming(HttpToolsProtocol):
@@ -33,7 +36,7 @@ class Incoming(HttpToolsProtocol):
         """Something of a request has come, and not all of it."""
         self._in_head = False
         self._head_size = 0
-        """Bytes that reads have brought of a head, or behind one without bringing any of its body."""
+        """Bytes that reads have brought of a head, or behind one beyond its body and the framing of that."""
         self._read_size = 0
         """Bytes of the present read."""
         self._body_size = 0
@@ -60,7 +63,7 @@ class Incoming(HttpToolsProtocol):
         while rest is not None:
             rest = self._feed(rest)
         if self._receiving and self._requests == requests and not self._upgraded:
-            self._bound_unfinished(productive=self._body_size > body_size)
+            self._bound_unfinished(self._body_size - body_size)
 
     # What the parser calls.
 
@@ -120,16 +123,16 @@ class Incoming(HttpToolsProtocol):
         if origin is not None:
             apply_origin(origin, scope)
 
-    def _bound_unfinished(self, *, productive: bool) -> None:
+    def _bound_unfinished(self, body_size: int) -> None:
         """Bound what a read has brought that belongs to one request alone, and does not complete it.
 
-        `productive`: something of a body was in it. What else there is of a body, extensions of chunks and
-        trailers, is bounded as a head is.
+        `body_size`: bytes of a body that were in it. What else there is of a body, extensions of chunks and
+        trailers, is bounded as a head is, beyond what small chunks need.
         """
         bounds = self._context.bounds
         if self._in_head and bounds.request_line and len(self.url) > bounds.request_line:
             raise BadRequest("414 URI Too Long", f"over {bounds.request_line} bytes of request line")
-        self._head_size = 0 if productive else self._head_size + self._read_size
+        self._head_size = max(0, self._head_size + self._read_size - FRAMING * body_size)
         if bounds.header_size and self._head_size > bounds.header_size:
             raise BadRequest(
                 "431 Request Header Fields Too Large",

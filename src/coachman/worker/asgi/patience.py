@@ -121,6 +121,16 @@ class Patience(Incoming):
         if deadlines is not None:
             deadlines.watch(self)
 
+    def _wait_for_first(self, *, introduced: bool) -> None:
+        """Wait for the first request, of which nothing has come.
+
+        `introduced`: a proxy has just said who the client is, who may take its time. What else has come is to
+        become a request: a part of what the proxy says, or an empty line.
+        """
+        deadlines = self._context.idle if introduced else self._context.heads
+        if self._deadlines is not deadlines:
+            self._wait_in(deadlines)
+
     def _wait_for_body(self) -> None:
         """Note that a part of a body has come, or is to come."""
         if self._deadlines is self._context.bodies:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from coachman.protocol.access_log import Access, escaped
@@ -12,7 +13,7 @@ from coachman.protocol.request_ids import HEADER, named
 from coachman.protocol.static.response import deciding_headers
 from coachman.worker.asgi.late_answer import answer_late
 from coachman.worker.asgi.static_sending import send_static
-from coachman.worker.asgi.transport_of import answered, peer_of
+from coachman.worker.asgi.transport_of import answered, identify, peer_of, task_of
 from coachman.worker.late_answer import LATE_BODY
 from coachman.worker.services import Services
 
@@ -28,16 +29,23 @@ _HEADER = HEADER.lower().encode()
 class ServicedApplication:
     """Calls `application` for what is not served here. It belongs to the loop's thread, as that does."""
 
-    def __init__(self, application: Application, services: Services) -> None:
+    def __init__(
+        self,
+        application: Application,
+        services: Services,
+        give_up_on: Callable[[asyncio.Task[None]], None] = lambda task: None,
+    ) -> None:
+        """`give_up_on` is called, in the loop, with calls of the application that have taken too long."""
         self._application = application
         self._services = services
+        self._give_up_on = give_up_on
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one scope."""
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
             return
-        exchange = Exchange(self._services, scope, receive, send)
+        exchange = Exchange(self._services, scope, receive, send, self._give_up_on)
         try:
             if scope["type"] == "http":
                 await self._serve(exchange)
@@ -69,11 +77,19 @@ class ServicedApplication:
 class Exchange:
     """One request and what is sent in answer to it."""
 
-    def __init__(self, services: Services, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        services: Services,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        give_up_on: Callable[[asyncio.Task[None]], None],
+    ) -> None:
         self.scope = scope
         self.receive = receive
         self._services = services
         self._send = send
+        self._give_up_on = give_up_on
         self._status = 0
         self._size = 0
         self._logged = False
@@ -119,6 +135,8 @@ class Exchange:
         status, size = self._status, self._size
         if not self._late:
             status, size = answered(self.receive, status, size)
+            if status >= 500:
+                identify(self.receive, self._request_id)  # it may not be the application that answers so
         headers = {name: value for name, value in scope["headers"] if name in (b"referer", b"user-agent")}
         ended = time.monotonic_ns()
         first = access_log.add(
@@ -151,11 +169,15 @@ class Exchange:
         """Answer 504; nothing was sent, or the watchdog would not have got the request."""
         self._late = True
         head_only = self.scope["method"] == "HEAD"
-        sent = answer_late(self._loop, self.receive, self._send, head_only=head_only)
+        sent = answer_late(self._loop, self.receive, self._send, self._request_id, head_only=head_only)
         self._status, self._size = (504, 0 if head_only else len(LATE_BODY)) if sent else (0, 0)
         self.close()
         if self._services.access_log is not None:
             self._services.access_log.flush()  # the loop may never turn again
+        task = task_of(self.receive)
+        if task is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._give_up_on, task)
         return sent
 
     def _begin_answer(self) -> bool:

@@ -34,6 +34,26 @@ def peer_of(receive: Any) -> str | None:
     return None
 
 
+def task_of(receive: Any) -> asyncio.Task[None] | None:
+    """Return the call of the application that a request is in; None where `receive` is not uvicorn's."""
+    cycle = getattr(receive, "__self__", None)
+    return cycle.task if isinstance(cycle, Cycle) else None
+
+
+def identify(receive: Any, request_id: str) -> None:
+    """Have the client told the id where it is answered for the application."""
+    cycle = getattr(receive, "__self__", None)
+    if isinstance(cycle, Cycle):
+        cycle.request_id = request_id
+
+
+def answered_past_the_loop(receive: Any, status: int, size: int) -> None:
+    """Have the connection know that the client has got an answer, and will get no other one."""
+    cycle = getattr(receive, "__self__", None)
+    if isinstance(cycle, Cycle):
+        cycle.instead = status, size
+
+
 def answered(receive: Any, status: int, size: int) -> tuple[int, int]:
     """Return status and bytes of body that go out; 0: none.
 

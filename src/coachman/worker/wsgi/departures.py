@@ -113,6 +113,20 @@ class Departures:
         if handoff is not None and handoff.siblings:
             handoff.wake()
 
+    def flee(self, stuck: Connection) -> None:
+        """Let others go, because the loop is in the application for `stuck`, and maybe for ever.
+
+        In another thread than the loop's, which is kept from going on meanwhile.
+        """
+        engine, handoff = self._engine, self._handoff
+        if handoff is None or engine.closing or self._awaits == _ROOM:
+            return
+        idle = [each for each in engine.connections.values() if each is not stuck and each.idle]
+        # First those that wait for an answer: there may be no room for all, nor anybody to see when there is.
+        for connection in sorted(idle, key=lambda each: not each.has_unread()):
+            if not self._put(handoff, connection):
+                break
+
     # Draining.
 
     def begin(self, *, hand_over: bool, now: float, deadline: float) -> None:

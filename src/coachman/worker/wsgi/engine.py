@@ -183,10 +183,16 @@ class Engine(ServingLoop):
             return self._stopped
         if self._stopped or (self._deadline is not None and time.monotonic() >= self._deadline):
             return True
-        if self.connections:
+        if self.connections and not self._only_given_up():
             return False
         # The last ones to go see to what nobody has taken.
         return not (self.closing and self._arrivals.take_in())
+
+    def _only_given_up(self) -> bool:
+        """Return whether nothing is in hand any more but requests that took too long."""
+        if not self._given_up or self.threads == 1:  # the only thread is that of `run`, which cannot return
+            return False
+        return self._given_up.issuperset(list(self.connections.values()))
 
     def _next_timeout(self) -> float | None:
         """Return the seconds until something is due, 0.0 where it is; None where nothing will be."""

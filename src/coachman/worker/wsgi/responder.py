@@ -112,7 +112,6 @@ class Responder(ClientSocket):
                 self._out.send_with_file(head, file)
                 self._finish(response)
         except BadRequest as refusal:
-            self._end_request(refusal.status)
             self._refuse(refusal, request)
         except BaseException as error:  # the application's own code, which ends nothing but its request
             self._fail(error)
@@ -158,20 +157,26 @@ class Responder(ClientSocket):
         self._end_request("500 Internal Server Error")
         if response.head_sent:
             return  # the peer sees a response that breaks off, which it must not take for a whole one
-        self._out.send(error_response("500 Internal Server Error", head_only=request.method == "HEAD"))
+        head_only = request.method == "HEAD"
+        self._out.send(
+            error_response("500 Internal Server Error", head_only=head_only, request_id=self._request_id)
+        )
 
     def _refuse(self, refusal: BadRequest, request: Request | None = None) -> None:
         """Answer what cannot be served, and end the connection.
 
-        `request`: what it has been, if it was one; it has ended, and been counted.
+        `request`: what it has been, if it was one.
         """
         self._closing = True
         self._linger_left = LINGER_SIZE
         if request is None:
             self._engine.tally.answered(refusal.status)
+        else:
+            self._end_request(refusal.status)
         complain(f"refused a request from {self._peer.describe()}: {refusal.status}: {refusal}")
         head_only = request is not None and request.method == "HEAD"
-        self._out.send(error_response(refusal.status, head_only=head_only))
+        request_id = "" if request is None else self._request_id
+        self._out.send(error_response(refusal.status, head_only=head_only, request_id=request_id))
 
     def _end_request(self, status: str = "") -> None:
         """Close what the application returned and the request's body, on every path exactly once.

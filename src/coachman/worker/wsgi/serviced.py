@@ -6,6 +6,7 @@ It is a class of its own so that who wants none of them pays for none of them.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from coachman.protocol.access_log import Access, escaped, no_request
 from coachman.protocol.request_ids import named
 from coachman.worker.complaints import complain
-from coachman.worker.late_answer import LATE_ANSWER, LATE_HEAD
+from coachman.worker.late_answer import late_answer
 from coachman.worker.services import Services
 from coachman.worker.wsgi.answer_outbox import AnswerOutbox
 from coachman.worker.wsgi.client_socket import LINGER_SIZE
@@ -39,7 +40,15 @@ LOOKED_AHEAD: Final = 8
 class ServicedConnection(Connection):
     """The server's end of one connection, in an engine that has services."""
 
-    __slots__ = ("_access_log", "_fresh_ids", "_logged", "_services", "_started_ns", "_static_answers")
+    __slots__ = (
+        "_access_log",
+        "_counted",
+        "_fresh_ids",
+        "_logged",
+        "_services",
+        "_started_ns",
+        "_static_answers",
+    )
 
     _out: AnswerOutbox
 
@@ -55,6 +64,8 @@ class ServicedConnection(Connection):
         self._logged: Request | None = None
         """The request whose line is still to be written."""
         self._started_ns = 0
+        self._counted = False
+        """The request in hand took too long, and is counted; the application has not come back from it."""
 
     @property
     def has_requests(self) -> bool:
@@ -70,6 +81,9 @@ class ServicedConnection(Connection):
         """Close the connection and everything that belongs to its requests."""
         super().close()
         self._log()
+        if self._counted:
+            self._counted = False
+            self._engine.tally.leave(self)
         if self._static_answers is not None:
             self._static_answers.close()
 
@@ -118,11 +132,20 @@ class ServicedConnection(Connection):
         if self._logged is not None:
             self._log()
 
+    # Before a request is counted its time has to be over: where that was up, the watchdog has counted it.
+
     def _fail(self, error: BaseException) -> None:
+        if self._source is None:  # else there is still a `close` to be called
+            self._out.end_timing()
         super()._fail(error)
         self._log()
 
+    def _close_source(self, source: Iterable[bytes]) -> None:
+        super()._close_source(source)
+        self._out.end_timing()
+
     def _refuse(self, refusal: BadRequest, request: Request | None = None) -> None:
+        self._out.end_timing()
         if request is None:  # what was sent is none, so nothing has begun
             self._logged = None
             self._out.status = self._out.body_size = 0
@@ -220,10 +243,15 @@ class ServicedConnection(Connection):
         """
         request = self._request
         head_only = request is not None and request.method == "HEAD"
-        answered = self._out.send_late(504, LATE_HEAD if head_only else LATE_ANSWER)
+        answered = self._out.send_late(504, late_answer(self._request_id, head_only=head_only))
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR if answered else socket.SHUT_RDWR)
         self._log()
+        started, self._started = self._started, 0
+        if started:
+            self._counted = True
+            self._engine.tally.count_late(started, str(self._out.status or ""))
+        self._engine.give_up_on(self)
         if self._services.access_log is not None:
             self._services.access_log.flush()  # the application may never come back, nor the loop
         return answered

@@ -69,6 +69,8 @@ class ServingLoop(Loop):
         """What is called for every connection that comes, once it is on the scoreboard; in any thread."""
         self.connections: dict[int, Connection] = {}
         """Every open connection, by its descriptor."""
+        self._given_up: set[Connection] = set()
+        """Those whose request took too long and was answered for: their end is not waited for."""
         self.events: Iterator[tuple[int, int]] = iter(())
         """What is left of the events in hand."""
         self.turn_began = 0
@@ -124,6 +126,7 @@ class ServingLoop(Loop):
         """Take `connection`, which is about to close its socket, out of the loop."""
         del self._handlers[connection.fd], self.connections[connection.fd]
         self._lookout.forget(connection)
+        self._given_up.discard(connection)
         if connection.registered:
             # Closing would do where nobody else has the socket; a queue or a forked process may.
             self._epoll.unregister(connection.fd)
@@ -131,6 +134,17 @@ class ServingLoop(Loop):
         # It may have been the last one, or one too many. Not by their number: threads end some at once.
         if self.draining or self._arrivals.at_bound:
             self.call_soon(self._arrivals.heed_bound)
+
+    def give_up_on(self, connection: Connection) -> None:
+        """Wait no longer for the request that `connection` has in the application.
+
+        Called by the watchdog's thread, while the one that has the connection is kept from going on.
+        """
+        self._given_up.add(connection)
+        if self.pool is None:
+            self._departures.flee(connection)
+        else:
+            self.call_soon(_do_nothing)  # there may be nothing else to wait for
 
     def look_later(self, connection: Connection) -> None:
         """Look at a connection that is fresh here in time, whether its peer's time is up."""

@@ -58,6 +58,18 @@ class SharedTally(Tally):
             self._count(took, status)
             self._write()
 
+    def count_late(self, start: int, status: str) -> None:
+        """Count a request that went into the application at `start`, is still there, and was answered for."""
+        with self._lock:
+            super().count_late(start, status)
+
+    def leave(self, key: object) -> None:
+        """Note that a request which is counted already has left the application."""
+        with self._lock:
+            start, line = self._held.pop(key)
+            self.expectation.note(line, (monotonic_ns() - start) / 1e9)
+            self._write()
+
     def answered(self, status: str) -> None:
         """Note an answer that was given without the application."""
         with self._lock:

@@ -118,6 +118,26 @@ class Tally:
             if now - before > NOTABLE:  # and not only its reader has taken long
                 self._on_notable_call(now - before)
 
+    def count_late(self, start: int, status: str) -> None:
+        """Count a request that went into the application at `start`, is still there, and was answered for.
+
+        `leave` is to be called for it instead of `end`. In any thread, as long as the application's own is
+        kept from calling anything here.
+        """
+        self._count(monotonic_ns() - start, status)
+        # At once: the application may never come back, nor the loop.
+        self._add_brief()
+        _pack_common(self.cells, _COUNTERS_AT, *self._counters[:_COMMON])
+
+    def leave(self, key: object) -> None:
+        """Note that a request which is counted already has left the application."""
+        before = self.now
+        now = self.now = monotonic_ns()
+        self._held.pop(key, None)
+        self._write()
+        if now - before > NOTABLE:
+            self._on_notable_call(now - before)
+
     def answered(self, status: str) -> None:
         """Note an answer that was given without the application."""
         self.unwritten = True
