@@ -153,7 +153,9 @@ def test_a_start_that_takes_too_long_shows_where_every_thread_is(tmp_path: Path)
             **gate.environment,
         )
     assert failure["kind"] == "timed_out"
-    assert failure["headline"].endswith("was not ready in time: 3 seconds, in the step load application")
+    assert failure["headline"].endswith(
+        "was not ready in time: after 3 s it was in the step load application"
+    )
     assert "in_the_background" in failure["stacks"]
     assert "coachman/worker" not in failure["stacks"]
     assert f'File "{tmp_path}/wsgi.py"' in failure["stacks"]

@@ -179,8 +179,9 @@ def test_hooks_can_be_named_from_outside(tmp_path: Path) -> None:
     ("name", "status", "complaint"),
     [
         ("database", 2, "'database' is not of the form MODULE:FUNCTION"),
-        ("nowhere:connect", 1, "No module named 'nowhere'"),
-        ("wsgi:connect", 1, "wsgi has no 'connect'"),
+        ("nowhere:connect", 1, "the hook nowhere:connect cannot be found: No module named 'nowhere'"),
+        ("wsgi.nowhere:connect", 1, "the hook wsgi.nowhere:connect cannot be found: No module named"),
+        ("wsgi:connect", 1, "the hook wsgi:connect cannot be found: wsgi has no 'connect'"),
     ],
 )
 def test_a_hook_that_is_not_there_is_named(tmp_path: Path, name: str, status: int, complaint: str) -> None:
@@ -189,6 +190,7 @@ def test_a_hook_that_is_not_there_is_named(tmp_path: Path, name: str, status: in
         ended, output = server.outcome()
     assert ended == status
     assert complaint in output
+    assert "it has 'application'" not in output, "that would be no hook"
 
 
 def test_without_a_fork_only_the_hook_of_the_worker_runs(tmp_path: Path) -> None:
@@ -220,6 +222,7 @@ def test_a_hook_that_fails_fails_the_start(tmp_path: Path, decorator: str, compl
     assert status == 1
     assert re.search(f"coachman: .*{complaint}", output), output
     assert "in connect" in output
+    assert not re.search(r'File ".*/coachman/', output), "coachman's own frames are of no use here"
 
 
 def test_a_crashed_preloader_takes_nobody_along_and_is_replaced_when_needed(tmp_path: Path) -> None:

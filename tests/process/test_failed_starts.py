@@ -140,7 +140,7 @@ def test_a_wrapper_that_closes_its_stdout_and_lives_is_reported(tmp_path: Path) 
 def test_a_wrapper_that_says_nothing_is_reported_when_its_time_is_up(tmp_path: Path) -> None:
     failure = failed_wrapper(tmp_path, FOR_EVER, timeout=0.5)
     assert (failure.kind, failure.stacks) == (FailureKind.TIMED_OUT, "")
-    assert failure.headline.endswith("was not ready in time: 0.5 seconds, in the step exec")
+    assert failure.headline.endswith("was not ready in time: after 0.5 s it was in the step exec")
 
 
 def test_the_error_of_a_wrapper_comes_with_what_it_wrote_to_stderr(tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ def test_kill_on_failure_is_of_the_whole_process_group(
 def test_budget_used_up_names_the_seconds_and_the_step(tmp_path: Path) -> None:
     script = "control(); print('loading', flush=True); until_quit()"
     outcome = start(tmp_path, script, timeout=0.2, budget_from="stdout: loading")
-    assert outcome.message.endswith("was not ready in time: 0.2 seconds, in the step load application")
+    assert outcome.message.endswith("was not ready in time: after 0.2 s it was in the step load application")
     assert outcome.ending == Ending(None, signal.SIGKILL)
 
 
