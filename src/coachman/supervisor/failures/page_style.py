@@ -21,7 +21,7 @@ h2, summary { font-size: 1.05rem; font-weight: 600; margin: 1.8rem 0 .5rem; }
 summary { cursor: pointer; padding: .15rem 0; }
 details { margin: 0; }
 details > summary { margin-top: 1.2rem; }
-.over, footer { color: var(--quiet); font-size: .9rem; }
+.over, footer { color: var(--quiet); font-size: .9rem; overflow-wrap: anywhere; }
 .where { margin: 0; overflow-wrap: anywhere; }
 .hint { margin: 1.2rem 0; padding: .8rem 1rem; background: var(--hint); border-left: .3rem solid var(--edge);
   border-radius: .3rem; overflow-wrap: anywhere; }
