@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,20 @@ def test_the_stacks_are_shown_while_c_code_holds_the_interpreter(tmp_path: Path)
     )
     assert failure["kind"] == "timed_out"
     assert re.search(r"wsgi\.py\", line 3 in match", failure["stacks"])
+
+
+@pytest.mark.parametrize("end", ["import os\nos._exit(3)", "import signal\nsignal.pause()"])
+def test_what_a_process_was_started_with_is_told_where_it_could_not_tell(tmp_path: Path, end: str) -> None:
+    failure = failure_of(tmp_path, end, arguments=("--timeout", "3"), DB_PASSWORD="hush-1", COLOUR="blue")
+    assert failure["kind"] in ("exited", "timed_out")
+    report = failure["report"]
+    assert report["interpreter"] == sys.executable
+    assert report["version"] == ".".join(map(str, sys.version_info[:3]))
+    assert report["path"][0] == str(tmp_path)
+    assert sysconfig.get_path("purelib") in report["path"]
+    assert dict(report["packages"])["coachman"]
+    assert (report["environment"]["DB_PASSWORD"], report["environment"]["COLOUR"]) == ("********", "blue")
+    assert (report["cause"], report["traceback"]) == ("", "")
 
 
 def test_a_process_that_cannot_show_its_stacks_is_killed_all_the_same(tmp_path: Path) -> None:
