@@ -242,7 +242,7 @@ def test_fields_of_a_ready_that_was_not_finished_say_nothing_of_the_error() -> N
     assert decision(unfinished, b"!> Error\n!> \n", b"<text>") == Refused("<text>", html=False)
 
 
-@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("pieces", [0, 1, 3])
 def test_of_an_endless_error_text_the_beginning_is_kept(pieces: int) -> None:
     text = b"x" * (ERROR_TEXT_LIMIT // 2)
     half = SupervisorHalf({})
