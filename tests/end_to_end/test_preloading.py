@@ -10,8 +10,11 @@ from typing import Final
 
 import pytest
 
-from .applications import HELLO, write_application
+from tests.faults.pidfds import Pidfds
+
+from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_serve import CoachmanServe, children
+from .gate import WAIT_AT_GATE, Gate
 from .raw_client import RawClient
 
 PRELOAD: Final = ("--bind", "127.0.0.1:0", "--processes", "3", "--spawn-method", "preload")
@@ -240,6 +243,32 @@ def test_a_crashed_preloader_takes_nobody_along_and_is_replaced_when_needed(tmp_
         fresh = int(server.wait_for_output(r"the preloader \(pid (\d+)\) is ready", after=so_far)[1])
         successor = int(server.wait_for_output(r"worker 1 \(pid (\d+)\) is ready", after=so_far)[1])
         assert server.application_pids() == {fresh, successor, *workers[1:]}
+
+
+def test_the_preloader_of_an_old_generation_goes_once_its_workers_are_gone(tmp_path: Path) -> None:
+    slow = """
+    def application(environ, start_response):
+        wait_at_gate()
+        start_response("200 OK", [])
+        return [b"at last"]
+    """
+    write_application(tmp_path, WAIT_AT_GATE, slow)
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(tmp_path, *ONE_PROCESS, "--threads", "2", environment=gate.environment) as server,
+        RawClient(server.url) as client,
+    ):
+        preloader = preloader_pid(server)
+        with Pidfds([preloader]) as processes:
+            client.get()
+            gate.wait_for_arrival()
+            write_application(tmp_path, HELLO)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_output("the restart is done: generation 2 serves")
+            assert preloader in server.application_pids(), "a worker of its generation is still busy"
+            gate.open()
+            assert client.answer().body == b"at last"
+            processes.wait(preloader)
 
 
 def test_a_preloader_that_is_stopped_by_sigstop_does_not_hold_up_the_end(tmp_path: Path) -> None:
