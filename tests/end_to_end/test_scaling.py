@@ -22,6 +22,18 @@ def application(environ, start_response):
     return [b"answered"]
 """
 
+LONG_OR_GATED = """
+import threading
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/long":
+        threading.Event().wait(0.005)
+    else:
+        wait_at_gate()
+    start_response("200 OK", [])
+    return [b"answered"]
+"""
+
 
 @pytest.mark.parametrize("method", ["preload", "direct"])
 def test_the_pool_grows_while_requests_wait_and_shrinks_again(tmp_path: Path, method: str) -> None:
@@ -128,3 +140,20 @@ def test_far_too_many_connections_are_turned_away_with_an_answer(tmp_path: Path)
             for client in waiting[5:]:
                 assert client.answer().status == 200
         assert server.stop() == 0
+
+
+def test_the_pool_grows_for_connections_that_are_in_the_handoff_queue(tmp_path: Path, gate: Gate) -> None:
+    write_application(tmp_path, WAIT_AT_GATE, LONG_OR_GATED)
+    options = ("--bind", "127.0.0.1:0", "--processes", "1-2", "--threads", "2")
+    with CoachmanServe(tmp_path, *options, environment=gate.environment) as server, ExitStack() as clients:
+        connected = [clients.enter_context(RawClient(server.url)) for _ in range(8)]
+        for client in connected:  # known to take long: the queue is of use to a worker that is alone
+            client.get("/long")
+            assert client.answer().body == b"answered"
+        for client in connected:
+            client.get()
+        server.ready_workers(2)
+        for _ in connected:
+            gate.wait_for_arrival()
+            gate.open()
+        assert [client.answer().status for client in connected] == [200] * 8

@@ -56,6 +56,7 @@ SITE = ApplicationStatus(
         worker(3, state="draining"),
     ),
     queue=9,
+    handoff_queue=4,
     memory=2500,
     last_restart=RestartStatus(generation=2, cause="SIGHUP", asked_at=1e9, outcome="failed", reason="x"),
     totals=Totals(
@@ -101,6 +102,7 @@ def test_every_value_arrives_under_its_name() -> None:
     assert value(STATUS, "coachman_requests_waiting", **site) == 1
     assert value(STATUS, "coachman_oldest_request_seconds", **site) == 3.5
     assert value(STATUS, "coachman_accept_queue", **site) == 9
+    assert value(STATUS, "coachman_handoff_queue", **site) == 4
     assert value(STATUS, "coachman_connections", **site) == 10
     assert value(STATUS, "coachman_connections_shed_total", **site) == 6
     assert value(STATUS, "coachman_workers", state="ready", **site) == 2

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from coachman.policy.slow_calls import AMONG, SlowCalls, Usage, Verdict
-from coachman.protocol.handoff import Passport, decode_passport, encode_passport
+from coachman.protocol.handoff import USUAL_SIZE, Passport, decode_passport, encode_passport, messages_in
 from coachman.unix.handoff import OVERTAKING_SECONDS, HandoffQueue, NoDescriptorLeft
 
 
@@ -195,6 +195,25 @@ def test_a_full_queue_wakes_nobody_and_keeps_nobody_waiting(queue: HandoffQueue)
     for _ in range(1000):
         queue.wake()
     assert queue.take(100) is None
+
+
+def test_what_is_there_is_counted_in_both_lanes(queue: HandoffQueue) -> None:
+    assert messages_in(queue.size) == 0
+    message = encode_passport(Passport(peer=("127.0.0.1", "50000")))
+    clients = [put_one_side(queue, message, express=number == 1) for number in range(3)]
+    queue.wake()
+    queue.call_out()
+    assert messages_in(queue.size) == 3
+    take_message(queue)
+    assert messages_in(queue.size) == 2
+    for client in clients:
+        client.close()
+
+
+def test_a_passport_has_the_same_size_whatever_it_says() -> None:
+    far = ("2001:db8:85a3:1111:2222:8a2e:370:7334", "65000")
+    rare = Passport(server=far, peer=far, scheme="https", introduced=True, served=1_000_000)
+    assert len(encode_passport(rare)) == len(encode_passport(Passport())) == USUAL_SIZE
 
 
 def test_a_passport_survives_the_journey() -> None:

@@ -87,7 +87,13 @@ def test_what_an_application_is_about_stands_above_its_workers() -> None:
         generation=2, cause="SIGHUP", asked_at=1000.0, outcome="failed", reason="no module", took=1.5
     )
     found = status(
-        worker(), queue=3, totals=Totals(shed=4), preloaders={2: 60}, last_restart=restart, threads=2
+        worker(),
+        queue=3,
+        handoff_queue=2,
+        totals=Totals(shed=4),
+        preloaders={2: 60},
+        last_restart=restart,
+        threads=2,
     )
     (view,) = views(Snapshot(found, 0.0), None, 1060.0)
     assert view.facts == (
@@ -95,7 +101,7 @@ def test_what_an_application_is_about_stands_above_its_workers() -> None:
         "2 threads each",
         "generation 2",
         "http://here",
-        "3 connections wait",
+        "5 connections wait",
         "4 connections were turned away",
         "preloader 60",
         "last restart 1 min ago by SIGHUP: failed in 1.50 s: no module",

@@ -11,8 +11,9 @@ from math import inf
 
 import pytest
 
-from coachman.protocol.handoff import Passport, encode_passport
+from coachman.protocol.handoff import Passport, encode_passport, messages_in
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
+from coachman.unix.waiting import LONGEST_WAIT
 from coachman.worker.wsgi import departures, saturation
 
 from .served import receive_response
@@ -55,7 +56,8 @@ def test_who_is_woken_for_the_queue_in_vain_wakes_all_others(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that does not know of what is in the queue would go idle without a look at it."""
-    monkeypatch.setattr(saturation, "SATURATION_SECONDS", 1e9)  # nothing else tells them that they are full
+    # Nothing else tells them that they are full.
+    monkeypatch.setattr(saturation, "SATURATION_SECONDS", LONGEST_WAIT)
     workers = [group.worker(2) for _ in range(3)]
     make_busy(group, 6)
     ours, theirs = socket.socketpair()
@@ -112,6 +114,23 @@ def test_a_worker_without_a_free_thread_accepts_nothing(group: Group) -> None:
         ask(client)
         assert answer(client) == sibling.name
     assert busy.view().counters.accepted == accepted
+
+
+def test_who_waits_is_counted_in_the_worker_or_in_the_queue(group: Group) -> None:
+    client = group.connect()
+    workers = [group.worker(2) for _ in range(2)]
+    ask(client)
+    answer(client)
+    make_busy(group, 4)
+    wait_until(lambda: all(worker.full for worker in workers), *workers)
+    at_ends_of_turns: list[tuple[int, int]] = []
+    for worker in workers:
+        worker.engine.at_end_of_turn = lambda worker=worker: at_ends_of_turns.append(
+            (messages_in(group.queue.size), worker.view().waiting)
+        )
+    ask(client)
+    wait_until(lambda: (1, 0) in at_ends_of_turns, *workers)
+    assert (1, 1) not in at_ends_of_turns
 
 
 def test_a_worker_that_is_alone_keeps_what_waits(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,8 @@ def _facts(application: ApplicationStatus, now: float) -> Iterator[str]:
         yield f"{application.threads} threads each"
     yield f"generation {application.generation}"
     yield " ".join(application.addresses)
-    if application.queue:
-        yield f"{application.queue} connections wait"
+    if waiting := (application.queue or 0) + application.handoff_queue:
+        yield f"{waiting} connections wait"
     if application.totals.shed:
         yield f"{application.totals.shed} connections were turned away"
     if application.preloaders:

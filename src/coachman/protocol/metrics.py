@@ -139,6 +139,12 @@ OF_APPLICATIONS: Final = (
         value_of(lambda application: application.queue),
     ),
     Metric(
+        "coachman_handoff_queue",
+        Kind.GAUGE,
+        "Connections that a worker has left to the others, and that none has taken yet.",
+        value_of(lambda application: application.handoff_queue),
+    ),
+    Metric(
         "coachman_connections",
         Kind.GAUGE,
         "Open connections of the workers.",

@@ -98,6 +98,8 @@ class ApplicationStatus(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[WorkerStatus, ...] = ()
     queue: int | None = None
     """Connections that wait to be accepted; None where the kernel does not tell."""
+    handoff_queue: int = 0
+    """Connections that one worker has left to the others, and that none has taken yet."""
     last_restart: RestartStatus | None = None
     problem: str = ""
     """Why it does not serve as it should, for people; "" where it does."""

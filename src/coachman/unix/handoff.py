@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import array
 import errno
+import fcntl
 import os
 import socket
+import termios
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -78,6 +80,11 @@ class HandoffQueue:
         """One of them is readable while something is there."""
         return [lane.take_end.fileno() for lane in (self._main, self._express)]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all messages that are there."""
+        return self._main.size + self._express.size
+
     def put(self, sock: socket.socket, message: bytes, *, express: bool = False) -> bool:
         """Put a duplicate of `sock`, which stays the caller's, at the end of a lane; False: there is no room.
 
@@ -142,6 +149,13 @@ class _Lane:
     @property
     def ends(self) -> tuple[socket.socket, socket.socket]:
         return self.put_end, self.take_end
+
+    @property
+    def size(self) -> int:
+        """Do as `HandoffQueue.size`."""
+        size = array.array("i", [0])
+        fcntl.ioctl(self.take_end.fileno(), termios.FIONREAD, size)  # of a SOCK_SEQPACKET: of all messages
+        return size[0]
 
     def put(self, sock: socket.socket, message: bytes) -> bool:
         """Do as `HandoffQueue.put`."""

@@ -99,11 +99,17 @@ class Application:
             on_failure.callback(self._lifeline.close)
             workplace = Workplace(self.listeners, self._scoreboard, self._handoff, self._lifeline)
             self.pool = Pool(config, workplace, log, on_change=self._on_change, on_serving=self._go_by)
-            self._standing = Standing(config, self.pool, self._scoreboard, self.listeners)
+            self._standing = Standing(config, self.pool, self._scoreboard, self.listeners, self._handoff)
             self._limit_watch = LimitWatch(self.pool, self._scoreboard, log.note)
             self._refusals = Refusals(self.listeners, self._apologise, self._count_refusal)
             self._demand_watch = DemandWatch(
-                config, self.pool, self._scoreboard, self.listeners, self._refusals, log.note
+                config,
+                self.pool,
+                self._scoreboard,
+                self.listeners,
+                self._handoff,
+                self._refusals,
+                log.note,
             )
             self._on_close = on_failure.pop_all()
         if os.geteuid() == 0 and self._account.identity is None:

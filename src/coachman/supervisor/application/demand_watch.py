@@ -11,10 +11,12 @@ from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.policy.lifecycle import State
 from coachman.policy.overload import surplus
 from coachman.policy.scaling import Bounds, Demand, Scaling, affordable, scaled_to
+from coachman.protocol.handoff import messages_in
 from coachman.supervisor.application.member import Member
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.refusals import Refusals
 from coachman.unix.accept_queue import accept_queue_length
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.listeners import Listener
 from coachman.unix.process_usage import proportional_memory
 from coachman.unix.scoreboard import Scoreboard
@@ -39,6 +41,7 @@ class DemandWatch:
         pool: Pool,
         scoreboard: Scoreboard,
         listeners: Sequence[Listener],
+        handoff: HandoffQueue,
         refusals: Refusals,
         note: Callable[[str], None],
     ) -> None:
@@ -47,6 +50,7 @@ class DemandWatch:
         self._pool = pool
         self._scoreboard = scoreboard
         self._listeners = listeners
+        self._handoff = handoff
         self._refusals = refusals
         self._note = note
         self._scaling = Scaling(self.bounds.least)
@@ -83,14 +87,14 @@ class DemandWatch:
         self.stop()  # one look leads to one other, whoever asked for it
         queues = [accept_queue_length(listener.sock) for listener in self._listeners]
         self._refusals.refuse(surplus(queues, self._config.scaling.max_queue))
-        queue = sum(length or 0 for length in queues)
+        unclaimed = sum(length or 0 for length in queues) + messages_in(self._handoff.size)
         ready = self._ready()
         views = [self._scoreboard.view(member.slot) for member in ready]
         demand = Demand(
             at=time.monotonic(),
             ready=len(ready),
             in_flight=sum(view.in_flight for view in views),
-            waiting=queue + sum(view.waiting for view in views),
+            waiting=unclaimed + sum(view.waiting for view in views),
         )
         self._want(self._affordable(scaled_to(self._scaling, demand, self.bounds)))
         threads = self.bounds.threads * len(ready)

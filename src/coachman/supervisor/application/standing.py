@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from coachman.config.model import ApplicationConfig, ProcessCount
 from coachman.policy.lifecycle import State
+from coachman.protocol.handoff import messages_in
 from coachman.protocol.status import ApplicationStatus, Progress, RestartStatus
 from coachman.supervisor.application.memory_gauge import MemoryGauge
 from coachman.supervisor.application.pool import Pool
 from coachman.supervisor.application.worker_status import worker_status
 from coachman.unix.accept_queue import accept_queue_length
+from coachman.unix.handoff import HandoffQueue
 from coachman.unix.listeners import Listener
 from coachman.unix.scoreboard import Scoreboard
 
@@ -20,13 +22,19 @@ class Standing:
     """Says how an application stands, when it is asked. Everything that it looks at stays the caller's."""
 
     def __init__(
-        self, config: ApplicationConfig, pool: Pool, scoreboard: Scoreboard, listeners: Sequence[Listener]
+        self,
+        config: ApplicationConfig,
+        pool: Pool,
+        scoreboard: Scoreboard,
+        listeners: Sequence[Listener],
+        handoff: HandoffQueue,
     ) -> None:
         self.config = config
         """What holds now."""
         self._pool = pool
         self._scoreboard = scoreboard
         self._listeners = listeners
+        self._handoff = handoff
         self._memory_gauge = MemoryGauge()
 
     def status(self, processes: ProcessCount, *, measured: bool) -> ApplicationStatus:
@@ -49,6 +57,7 @@ class Standing:
                 for worker in workers
             ),
             queue=self._queue(),
+            handoff_queue=messages_in(self._handoff.size),
             last_restart=self._last_restart(),
             problem=self._problem(),
             totals=pool.history.totals(view.counters for view in views.values()),

@@ -63,14 +63,18 @@ class Saturation:
             self._written_at = engine.turn_began
             engine.tally.write()
             self._calls_are_brief = self._departures.expects_brief_calls()
-        waiting = pool.waiting
+        if pool.has_free_thread():
+            self._since = None
+        else:
+            self._heed_lack(pool, engine.turn_began / 1e9)
+        waiting = pool.waiting  # without those that have just been handed over
         if waiting != self._shown_waiting:
             self._shown_waiting = waiting
             engine.tally.cells[WAITING] = waiting
-        if pool.has_free_thread():
-            self._since = None
-            return
-        now = engine.turn_began / 1e9
+
+    def _heed_lack(self, pool: Pool, now: float) -> None:
+        """After a turn at whose end no thread is free."""
+        engine = self._engine
         if engine.reads_ahead:
             self._since = now
         else:
