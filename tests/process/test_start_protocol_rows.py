@@ -3,6 +3,7 @@
 `tests/unit/test_start_protocol_rows.py` has the others.
 """
 
+import asyncio
 import os
 import select
 import signal
@@ -399,3 +400,36 @@ def test_stderr_that_stays_open_after_a_failure_is_not_waited_for_long(tmp_path:
     assert outcome.failure is not None
     assert outcome.failure.kind is FailureKind.PROTOCOL_BROKEN
     assert outcome.last_lines == ["before"]
+
+
+def test_after_ready_stdout_is_left_to_fill_while_the_log_is_slow(
+    tmp_path: Path, pipe: tuple[int, int]
+) -> None:
+    read_end, write_end = pipe
+    heard = asyncio.Event()
+
+    async def print_while_the_gate_is_shut(process: WrappedProcess, ready: Ready) -> None:
+        process._log.gate.shut()
+        process.close_stdin()
+        assert os.read(read_end, 1) == b"x", "it has printed"
+        for _ in range(3):
+            await asyncio.sleep(0)  # turns of the loop, in which it reads whatever it watches
+        assert not heard.is_set()
+        process._log.gate.open()
+        await asyncio.wait_for(heard.wait(), 30)
+
+    start(
+        tmp_path,
+        f"""
+        {READY}
+        sys.stdin.read()
+        print("printed", flush=True)
+        os.write({write_end}, b"x")
+        signal.pause()
+        """,
+        pass_fds=[write_end],
+        on_line=lambda line: heard.set() if line == "stdout: printed" else None,
+        whilst=print_while_the_gate_is_shut,
+    )
+    os.close(write_end)
+    os.close(read_end)
