@@ -108,6 +108,30 @@ def test_who_ignores_the_end_of_stdin_is_ended_by_signals_to_the_group(
     assert "goes on 0.1 s after the end of its stdin; SIGTERM" in outcome.log
 
 
+def test_the_request_to_terminate_is_for_the_whole_group(tmp_path: Path) -> None:
+    rungs = []
+
+    async def quit_impatiently(process: WrappedProcess, _: Ready) -> None:
+        rungs.append(await process.quit(Patience(0.1, 30)))
+
+    # As a shell does: it leaves the signal to its child, and ends when that has ended.
+    outcome = start(
+        tmp_path,
+        f"""
+        child = os.fork()
+        if child == 0:
+            while True: signal.pause()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        {READY}
+        os.waitpid(child, 0)
+        sys.exit(7)
+        """,
+        whilst=quit_impatiently,
+    )
+    assert rungs == [Rung.TERMINATED]
+    assert outcome.ending == Ending(7)
+
+
 def test_a_repeated_i_have_control_is_an_application_that_executed_itself_again(tmp_path: Path) -> None:
     outcome = start(
         tmp_path,
