@@ -50,7 +50,7 @@ def test_limits_and_umask_hold_before_the_first_import(tmp_path: Path, method: s
     options = ("--limit", "nofile=200:300", "--umask", "027", "--spawn-method", method)
     with CoachmanServe(tmp_path, *ONE_PROCESS, *options) as server:
         who = ask(server)
-        assert f"imported with {0o027} 200 300\n" in server.output()
+        server.wait_for_output(f"imported with {0o027} 200 300\n")
     assert who["nofile"] == [200, 300]
     assert who["umask"] == 0o027
 
@@ -65,9 +65,8 @@ def test_the_account_holds_before_the_first_import(tmp_path: Path, method: str) 
     options = ("--group", "daemon", "--spawn-method", method)
     with CoachmanServe(tmp_path, *ONE_PROCESS, *options) as server:
         who = ask(server)
-        output = server.output()
+        server.wait_for_output(re.escape(f"imported with {(daemon,) * 3} {sorted(groups)}"))
     assert (who["uid"], who["gid"], sorted(who["groups"])) == (0, daemon, sorted(groups))
-    assert f"imported with {(daemon,) * 3} {sorted(groups)}" in output
 
 
 @METHODS
