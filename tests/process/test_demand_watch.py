@@ -6,12 +6,17 @@ import asyncio
 import errno
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from coachman.config.model import ProcessCount
+from coachman.protocol.handoff import USUAL_SIZE
 from coachman.supervisor.application import demand_watch
+from coachman.supervisor.application.refusals import Refusals
+from coachman.unix.handoff import HandoffQueue
+from coachman.unix.scoreboard import Scoreboard
 
 from ..end_to_end.applications import HELLO, write_application
 from .observed import application
@@ -38,6 +43,34 @@ def test_a_change_of_the_bounds_during_the_start_does_not_double_the_looks(
             for _ in range(10):
                 await asyncio.sleep(0)
             assert looks == []
+
+    write_application(tmp_path, HELLO)
+    asyncio.run(use())
+
+
+@pytest.mark.parametrize(("draining", "refused"), [(False, 4 + 2 + 2 + 1 - 6), (True, 0)])
+def test_who_waits_elsewhere_counts_for_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, draining: bool, refused: int
+) -> None:
+    """But for those that a draining worker has left to others, who are mostly idle."""
+    counts: list[int] = []
+    view = Scoreboard.view
+
+    async def use() -> None:
+        async with application(tmp_path, processes=ProcessCount(2, 2), max_queue=6) as served:
+            await served.start()
+            await served.until(lambda status: status.ready == 2)
+            monkeypatch.setattr(demand_watch, "accept_queue_length", lambda listener: 4)
+            monkeypatch.setattr(HandoffQueue, "size", USUAL_SIZE)
+            monkeypatch.setattr(Scoreboard, "view", lambda board, slot: replace(view(board, slot), waiting=2))
+            monkeypatch.setattr(Refusals, "refuse", lambda refusals, count: counts.append(count))
+            if draining:
+                process = served.pool.members[0].process
+                assert process is not None
+                process.begin_drain()
+            served.scale("2")  # it looks again
+            monkeypatch.undo()
+        assert counts == [refused]
 
     write_application(tmp_path, HELLO)
     asyncio.run(use())

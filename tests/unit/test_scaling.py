@@ -107,8 +107,20 @@ def test_the_memory_bounds_the_number(
 
 
 @pytest.mark.parametrize(
-    ("queues", "most", "count"),
-    [([5], 0, 0), ([5], 5, 0), ([7], 5, 2), ([4, 4], 5, 3), ([None, 7], 5, 2), ([], 5, 0)],
+    ("queues", "elsewhere", "most", "count"),
+    [
+        ([5], 0, 0, 0),
+        ([5], 0, 5, 0),
+        ([7], 0, 5, 2),
+        ([4, 4], 0, 5, 3),
+        ([None, 7], 0, 5, 2),
+        ([], 0, 5, 0),
+        ([5], 2, 5, 2),
+        ([2], 9, 5, 2),
+        ([2], 9, 0, 0),
+    ],
 )
-def test_what_is_over_the_bound_is_turned_away(queues: list[int | None], most: int, count: int) -> None:
-    assert surplus(queues, most) == count
+def test_what_is_over_the_bound_is_turned_away(
+    queues: list[int | None], elsewhere: int, most: int, count: int
+) -> None:
+    assert surplus(queues, most, elsewhere=elsewhere) == count

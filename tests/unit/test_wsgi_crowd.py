@@ -6,13 +6,17 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from coachman.protocol.scoreboard import WAITING
+from coachman.worker.handoff import Handoff
 from coachman.worker.wsgi import crowd, tally
 from coachman.worker.wsgi.engine import Engine
+from coachman.worker.wsgi.intake import Intake
+from coachman.worker.wsgi.serving_loop import ServingLoop
 
 from .served import TIMEOUT, receive_response
 
@@ -88,6 +92,34 @@ def test_a_crowd_is_let_in_up_to_a_bound(house: House, monkeypatch: pytest.Monke
     opened = [answer(client)[0] for client in crowd_at_the_gate(house, 10)]
     assert opened[0] in (5, 6)  # a turn of the loop takes one more, at any rate
     assert opened[-1] == 11
+
+
+@pytest.mark.parametrize(
+    ("threads", "max_queue", "in_the_queue", "open_then"),
+    [
+        (2, 0, 0, crowd.LET_IN),
+        (2, 0, 60, 4),
+        (2, 3, 0, 5),
+        (2, 3, 2, 3),
+        (2, 3, 9, 2),
+        (2, 100, 0, crowd.LET_IN),
+    ],
+)
+def test_no_more_are_let_in_than_may_wait(
+    threads: int, max_queue: int, in_the_queue: int, open_then: int
+) -> None:
+    connections: list[None] = [None] * 2
+    engine = SimpleNamespace(connections=connections, threads=threads)
+
+    def accept_waiting() -> bool:
+        connections.append(None)
+        return True
+
+    intake = SimpleNamespace(accept_waiting=accept_waiting)
+    made = crowd.Crowd(cast(ServingLoop, engine), cast(Intake, intake), max_queue)
+    made.join(cast(Handoff, SimpleNamespace(siblings=0, waiting=in_the_queue)))
+    assert made.let_in()
+    assert len(connections) == open_then
 
 
 def test_those_that_wait_for_their_turn_are_shown(house: House) -> None:

@@ -113,6 +113,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that the application may take to answer; 0: any."""
     drain_timeout: float = 10.0
     """Seconds that a worker may take to finish what it has in hand when it is stopped."""
+    max_queue: int = 0
+    """Connections that may wait for a worker, before further ones are turned away with 503; 0: any."""
 
 
 class ProcessCount(msgspec.Struct, frozen=True):
@@ -133,8 +135,6 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds of more workers than needed after which one is stopped."""
     max_memory: int = 0
     """Bytes that all processes of the application may take together, by proportional set size; 0: any."""
-    max_queue: int = 0
-    """Connections that may wait for a worker, before further ones are turned away with 503; 0: any."""
 
 
 class RestartConfig(msgspec.Struct, frozen=True, kw_only=True):

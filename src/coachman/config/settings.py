@@ -133,7 +133,7 @@ APPLICATION_SETTINGS: Final = (
     ),
     Setting(
         "max-queue",
-        "scaling.max_queue",
+        "worker.max_queue",
         _count,
         "When more connections wait for a worker, answer the surplus with 503. 0: let them wait.",
         "N",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def surplus(queues: Sequence[int | None], most: int) -> int:
-    """Return by how many the connections in `queues` are more than `most`; 0: any number may wait.
+def surplus(queues: Sequence[int | None], most: int, *, elsewhere: int = 0) -> int:
+    """Return how many of the connections in `queues` are turned away; 0 as `most`: any number may wait.
 
-    A queue of which the length is not known (None) counts as empty: nobody is turned away on a guess.
+    They are those by which all that wait, `elsewhere` as well, are more than `most`. A queue of which the
+    length is not known (None) counts as empty: nobody is turned away on a guess.
     """
-    return max(0, sum(length or 0 for length in queues) - most) if most else 0
+    queued = sum(length or 0 for length in queues)
+    return min(queued, max(0, queued + elsewhere - most)) if most else 0

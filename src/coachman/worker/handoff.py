@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from coachman.protocol.handoff import MAX_SIZE, Passport, decode_passport, encode_passport
+from coachman.protocol.handoff import MAX_SIZE, Passport, decode_passport, encode_passport, messages_in
 from coachman.protocol.scoreboard import CELLS, IN_FLIGHT, PID, TAKES, THREADS, WAITING
 from coachman.unix.handoff import HandoffQueue, NoDescriptorLeft
 from coachman.unix.scoreboard import Scoreboard
@@ -95,6 +95,11 @@ class Handoff:
             complain(f"a connection came with a message that cannot be understood: {taken[1][:100]!r}")
             passport = Passport()
         return sock, passport
+
+    @property
+    def waiting(self) -> int:
+        """Connections that are in the queue."""
+        return messages_in(self._queue.size)
 
     @property
     def siblings(self) -> int:

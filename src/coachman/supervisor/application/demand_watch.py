@@ -81,20 +81,24 @@ class DemandWatch:
 
     @property
     def _needed(self) -> bool:
-        return self.bounds.least < self.bounds.most or self._config.scaling.max_queue > 0
+        return self.bounds.least < self.bounds.most or self._config.worker.max_queue > 0
 
     def _look(self) -> None:
         self.stop()  # one look leads to one other, whoever asked for it
         queues = [accept_queue_length(listener.sock) for listener in self._listeners]
-        self._refusals.refuse(surplus(queues, self._config.scaling.max_queue))
-        unclaimed = sum(length or 0 for length in queues) + messages_in(self._handoff.size)
         ready = self._ready()
         views = [self._scoreboard.view(member.slot) for member in ready]
+        in_workers = sum(view.waiting for view in views)
+        between_them = messages_in(self._handoff.size)
+        # What a worker that drains has put there is mostly idle, and nobody is turned away for that.
+        draining = any(member.state is State.DRAINING for member in self._pool.members)
+        elsewhere = in_workers + (0 if draining else between_them)
+        self._refusals.refuse(surplus(queues, self._config.worker.max_queue, elsewhere=elsewhere))
         demand = Demand(
             at=time.monotonic(),
             ready=len(ready),
             in_flight=sum(view.in_flight for view in views),
-            waiting=unclaimed + sum(view.waiting for view in views),
+            waiting=sum(length or 0 for length in queues) + between_them + in_workers,
         )
         self._want(self._affordable(scaled_to(self._scaling, demand, self.bounds)))
         threads = self.bounds.threads * len(ready)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 LET_IN: Final = 64
-"""Connections up to which a worker that is alone takes all that come; others wait in the kernel, where they
-count for `--max-queue`."""
+"""Connections up to which a worker that is alone takes all that come; others wait in the kernel. With
+`--max-queue`, which turns away those that do, it takes no more than may wait."""
 
 
 class Crowd:
@@ -26,8 +26,10 @@ class Crowd:
     once would wait for 500 calls.
     """
 
-    def __init__(self, engine: ServingLoop, intake: Intake) -> None:
+    def __init__(self, engine: ServingLoop, intake: Intake, max_queue: int) -> None:
+        """`max_queue`: connections that may wait; 0: any."""
         self._engine = engine
+        self._max_queue = max_queue
         self._intake = intake
         self._handoff: Handoff | None = None
         self._shown = 0
@@ -48,9 +50,13 @@ class Crowd:
 
     def let_in(self) -> bool:
         """Take all connections that wait, if the worker is alone; return whether it is."""
-        if self._handoff is not None and self._handoff.siblings:
+        engine, handoff = self._engine, self._handoff
+        if handoff is not None and handoff.siblings:
             return False
-        while len(self._engine.connections) < LET_IN and self._intake.accept_waiting():
+        most = min(LET_IN, engine.threads + self._max_queue) if self._max_queue else LET_IN
+        # Also one that is alone has put those into the queue that may be overtaken.
+        room = most - (0 if handoff is None else handoff.waiting)
+        while len(engine.connections) < room and self._intake.accept_waiting():
             pass
         return True
 

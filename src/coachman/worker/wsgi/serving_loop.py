@@ -81,7 +81,7 @@ class ServingLoop(Loop):
         self._intake = Intake(self._epoll, lambda sock, passport: self._arrivals.on_accepted(sock, passport))
         self._arrivals = Arrivals(self, self._intake)
         self._departures = Departures(self)
-        self._crowd = Crowd(self, self._intake)
+        self._crowd = Crowd(self, self._intake, config.max_queue)
         self._saturation = Saturation(self, self._intake, self._departures, self._crowd)
 
     def stop(self) -> None:
