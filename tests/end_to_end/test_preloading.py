@@ -111,6 +111,16 @@ def test_what_a_worker_prints_is_its_own(tmp_path: Path, options: tuple[str, ...
         assert server.outcome()[1].count("not finished") == (1 if options is PRELOAD else 3)
 
 
+def test_what_waits_in_a_buffer_at_a_fork_is_printed_once(tmp_path: Path) -> None:
+    write_application(tmp_path, "import sys\nsys.stdout.write('half a line')", HELLO)
+    buffered = {"PYTHONUNBUFFERED": ""}
+    with CoachmanServe(tmp_path, *AUTO, environment=buffered) as server:
+        server.ready_workers(3)
+        preloader = preloader_pid(server)
+        assert server.stop() == 0
+    assert re.findall(r"App (\d+) stdout: half a line", server.output()) == [str(preloader)]
+
+
 def test_a_thread_makes_every_worker_load_the_application_by_itself(tmp_path: Path) -> None:
     file = write_application(tmp_path, THREAD, LOADED_BY)
     with CoachmanServe(tmp_path, *AUTO) as server:
