@@ -168,7 +168,8 @@ def test_our_wrapper_tells_everything_of_an_error(tmp_path: Path, role: Role) ->
     assert failure.headline == "the application could not be loaded: ZeroDivisionError: division by zero"
     assert failure.report is not None
     assert (failure.report.file, failure.report.line) == (str(tmp_path / "app.py"), 2)
-    assert dict(failure.report.packages)["coachman"]
+    # On a busy machine there may not be time to look at all of them.
+    assert dict(failure.report.packages).get("coachman") or not failure.report.packages_complete
     assert failure.message.count("Traceback") == 1
     assert failure.journey is not None
     assert [stage.step for stage in failure.journey.stages()] == [
