@@ -27,5 +27,7 @@ port=${line#*port } port=${port%% *}
 
 printf '!> Ready\n!> socket: main;tcp://127.0.0.1:%s;http;0\n!> pid: %s\n!> \n' "$port" "$server"
 cat <&3 &
+log=$!
 { cat <&4 >/dev/null; kill "$server"; } & # the end of stdin: we are to quit
+wait "$log" # which ends with the server's last words
 wait "$server"

@@ -44,6 +44,21 @@ def test_lines_are_attributed_to_their_process_and_stream(tmp_path: Path) -> Non
             server.wait_for_output(rf"(?m)^App {pid} {line}$")
 
 
+@pytest.mark.parametrize("method", ["preload", "direct"])
+def test_a_line_is_in_the_log_as_soon_as_it_is_printed(tmp_path: Path, method: str) -> None:
+    application = """
+    def application(environ, start_response):
+        print("serving")
+        start_response("200 OK", [])
+        return []
+    """
+    write_application(tmp_path, application)
+    buffered = {"PYTHONUNBUFFERED": ""}  # many containers set it, and then Python sees to it by itself
+    with CoachmanServe(tmp_path, *ONE_PROCESS, "--spawn-method", method, environment=buffered) as server:
+        assert say_hello(server) == 200
+        server.wait_for_output(r"App \d+ stdout: serving\n")
+
+
 def test_the_supervisors_own_lines_are_attributed_too(tmp_path: Path) -> None:
     write_application(tmp_path, HELLO)
     with CoachmanServe(tmp_path, *ONE_PROCESS) as server:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from .applications import write_application
+from .applications import HELLO, write_application
 from .coachman_check import check
 from .programs import installed
 
 HOSTILE = "raise RuntimeError('<script>document.title = 1</script><img src=x onerror=alert(1)>')"
+
+PHONE = 360
+"""Pixels, as the style sheet counts them, that the narrowest phones have."""
 
 
 class Chromium:
@@ -29,6 +32,22 @@ class Chromium:
     def dom(self, page: Path) -> str:
         """Return the page as the browser understood it."""
         return self._run(page, "--dump-dom").decode()
+
+    def width_on_a_phone(self, page: Path) -> int:
+        """Return how many pixels wide the page is where it is given `PHONE`; more: it has to be scrolled."""
+        # In a frame, because a window of the browser's has 500 at least.
+        outer = page.with_name("phone.html")
+        outer.write_text(
+            f'<iframe src="{page.name}" style="width: {PHONE}px"></iframe>'
+            "<script>onload = () => {document.title = 'width ' + document.querySelector('iframe')"
+            ".contentDocument.documentElement.scrollWidth}</script>"
+        )
+        found = re.search(
+            r"<title>width (\d+)</title>",
+            self._run(outer, "--dump-dom", "--allow-file-access-from-files").decode(),
+        )
+        assert found, "the script has not run"
+        return int(found[1])
 
     def screenshot(self, page: Path, picture: Path, *, width: int, height: int, dark: bool) -> list[bytes]:
         """Take a picture and return its rows of pixels."""
@@ -94,3 +113,20 @@ def test_the_page_is_drawn_light_and_dark(chromium: Chromium, page: Path, tmp_pa
     for rows in (light, dark):
         assert len(set(rows)) > 100, "there is more than an empty page"
     assert light != dark
+
+
+def test_a_phone_shows_the_whole_width_of_a_failure(chromium: Chromium, tmp_path: Path) -> None:
+    file = tmp_path / "failure.html"
+    write_application(tmp_path, "print('long' * 100)", f"raise RuntimeError('{'x' * 300}')")
+    assert check(tmp_path, "--html", file).returncode == 1
+    assert chromium.width_on_a_phone(file) == PHONE
+
+
+def test_a_phone_shows_the_whole_width_of_a_start(chromium: Chromium, tmp_path: Path) -> None:
+    file = tmp_path / "start.html"
+    name = "a_module_with_a_name_that_is_much_longer_than_most_of_them_are"
+    write_application(tmp_path, "import time\nnothing = time.sleep(0)", name=f"{name}.py")
+    write_application(tmp_path, f"import {name}", HELLO)
+    assert check(tmp_path, "--html", file).returncode == 0
+    assert name in file.read_text()
+    assert chromium.width_on_a_phone(file) == PHONE

@@ -10,8 +10,11 @@ from typing import Final
 
 import pytest
 
+from tests.faults.pidfds import Pidfds
+
 from .applications import HELLO, ONE_PROCESS, write_application
 from .coachman_serve import CoachmanServe, children
+from .gate import WAIT_AT_GATE, Gate
 from .raw_client import RawClient
 
 PRELOAD: Final = ("--bind", "127.0.0.1:0", "--processes", "3", "--spawn-method", "preload")
@@ -108,6 +111,16 @@ def test_what_a_worker_prints_is_its_own(tmp_path: Path, options: tuple[str, ...
         assert server.outcome()[1].count("not finished") == (1 if options is PRELOAD else 3)
 
 
+def test_what_waits_in_a_buffer_at_a_fork_is_printed_once(tmp_path: Path) -> None:
+    write_application(tmp_path, "import sys\nsys.stdout.write('half a line')", HELLO)
+    buffered = {"PYTHONUNBUFFERED": ""}
+    with CoachmanServe(tmp_path, *AUTO, environment=buffered) as server:
+        server.ready_workers(3)
+        preloader = preloader_pid(server)
+        assert server.stop() == 0
+    assert re.findall(r"App (\d+) stdout: half a line", server.output()) == [str(preloader)]
+
+
 def test_a_thread_makes_every_worker_load_the_application_by_itself(tmp_path: Path) -> None:
     file = write_application(tmp_path, THREAD, LOADED_BY)
     with CoachmanServe(tmp_path, *AUTO) as server:
@@ -179,8 +192,9 @@ def test_hooks_can_be_named_from_outside(tmp_path: Path) -> None:
     ("name", "status", "complaint"),
     [
         ("database", 2, "'database' is not of the form MODULE:FUNCTION"),
-        ("nowhere:connect", 1, "No module named 'nowhere'"),
-        ("wsgi:connect", 1, "wsgi has no 'connect'"),
+        ("nowhere:connect", 1, "the hook nowhere:connect cannot be found: No module named 'nowhere'"),
+        ("wsgi.nowhere:connect", 1, "the hook wsgi.nowhere:connect cannot be found: No module named"),
+        ("wsgi:connect", 1, "the hook wsgi:connect cannot be found: wsgi has no 'connect'"),
     ],
 )
 def test_a_hook_that_is_not_there_is_named(tmp_path: Path, name: str, status: int, complaint: str) -> None:
@@ -189,6 +203,7 @@ def test_a_hook_that_is_not_there_is_named(tmp_path: Path, name: str, status: in
         ended, output = server.outcome()
     assert ended == status
     assert complaint in output
+    assert "it has 'application'" not in output, "that would be no hook"
 
 
 def test_without_a_fork_only_the_hook_of_the_worker_runs(tmp_path: Path) -> None:
@@ -220,6 +235,7 @@ def test_a_hook_that_fails_fails_the_start(tmp_path: Path, decorator: str, compl
     assert status == 1
     assert re.search(f"coachman: .*{complaint}", output), output
     assert "in connect" in output
+    assert not re.search(r'File ".*/coachman/', output), "coachman's own frames are of no use here"
 
 
 def test_a_crashed_preloader_takes_nobody_along_and_is_replaced_when_needed(tmp_path: Path) -> None:
@@ -278,6 +294,32 @@ def test_a_preloader_ends_by_sigterm_and_not_by_ctrl_c(tmp_path: Path) -> None:
             rf"the preloader \(pid {preloader}\) ended with exit status 0; the next worker"
         )
         assert server.stop() == 0
+
+
+def test_the_preloader_of_an_old_generation_goes_once_its_workers_are_gone(tmp_path: Path) -> None:
+    slow = """
+    def application(environ, start_response):
+        wait_at_gate()
+        start_response("200 OK", [])
+        return [b"at last"]
+    """
+    write_application(tmp_path, WAIT_AT_GATE, slow)
+    with (
+        Gate(tmp_path) as gate,
+        CoachmanServe(tmp_path, *ONE_PROCESS, "--threads", "2", environment=gate.environment) as server,
+        RawClient(server.url) as client,
+    ):
+        preloader = preloader_pid(server)
+        with Pidfds([preloader]) as processes:
+            client.get()
+            gate.wait_for_arrival()
+            write_application(tmp_path, HELLO)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_output("the restart is done: generation 2 serves")
+            assert preloader in server.application_pids(), "a worker of its generation is still busy"
+            gate.open()
+            assert client.answer().body == b"at last"
+            processes.wait(preloader)
 
 
 def test_a_preloader_that_is_stopped_by_sigstop_does_not_hold_up_the_end(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import stat
 import subprocess
@@ -249,10 +250,18 @@ def test_a_failed_start_is_told_on_stderr_with_status_1(tmp_path: Path, script: 
         assert message in spawned.errors()
 
 
+def test_a_failed_start_is_told_with_the_journey_and_what_to_try(tmp_path: Path) -> None:
+    with CoachmanSpawn("--timeout", "0.5", *wrapper(tmp_path, "signal.pause()")) as spawned:
+        assert spawned.status() == 1
+        told = spawned.errors()
+    assert '  to try: The wrapper never said "!> I have control 1.0" on its stdout' in told
+    assert re.search(r"the journey:\n    prepare +\S+ ms\n    exec +\S+ m?s  failed here\n$", told), told
+
+
 def test_a_start_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     with CoachmanSpawn("--timeout", "0.5", *wrapper(tmp_path, "signal.pause()")) as spawned:
         assert spawned.status() == 1
-        assert "was not ready in time: 0.5 seconds" in spawned.errors()
+        assert "was not ready in time: after 0.5 s it was in the step exec" in spawned.errors()
 
 
 @pytest.mark.parametrize(

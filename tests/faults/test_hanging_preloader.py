@@ -51,7 +51,7 @@ def test_the_stacks_are_in_the_failure_of_the_start(tmp_path: Path) -> None:
     with Gate(tmp_path) as gate, hanging_server(tmp_path, gate) as server:
         status, output = server.outcome()
     assert status == 1
-    assert f"was not ready in time: {SECONDS_TO_HANG} seconds, in the step load application" in output
+    assert f"was not ready in time: after {SECONDS_TO_HANG} s it was in the step load application" in output
     assert "At that moment it was in wait_at_gate" in output
     assert re.search(r"line \d+ in connect_to_database", output)
 

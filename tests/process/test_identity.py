@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from coachman.errors import ConfigurationError
 from coachman.supervisor.process.spawner import Account, SpawnedProcess, spawn
-from coachman.unix.identity import Identity, find_identity
+from coachman.unix.identity import Identity, closed_folder, find_identity
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes as another user")
 USER = "nobody"
@@ -81,3 +83,45 @@ def test_somebody_else_than_root_cannot_take_on_an_identity() -> None:
         finally:
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def stranger(*groups: int) -> Identity:
+    """Return one who owns nothing here, and is in no groups but these."""
+    return Identity("stranger", os.getuid() + 1, "strangers", os.getgid() + 1, groups, "/", "/bin/sh")
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder with a file in it, below folders that everybody may enter: those of pytest are not such."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        folder = Path(name, "closed")
+        (folder / "inner").mkdir(parents=True)
+        (folder / "inner" / "python").touch()
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("mode", "groups", "may"),
+    [(0o701, (), True), (0o770, (), False), (0o710, (os.getgid(),), True), (0o707, (os.getgid(),), False)],
+)
+def test_a_folder_that_somebody_may_not_enter_is_named(
+    closed: Path, mode: int, groups: tuple[int, ...], may: bool
+) -> None:
+    closed.chmod(mode)
+    found = closed_folder(str(closed / "inner" / "python"), stranger(*groups))
+    assert found == (None if may else str(closed))
+
+
+def test_a_folder_is_closed_as_well_that_a_link_leads_to(closed: Path) -> None:
+    closed.chmod(0o700)
+    link = closed.parent / "python"
+    link.symlink_to(closed / "inner" / "python")
+    assert closed_folder(str(link), stranger()) == str(closed)
+
+
+def test_no_folder_is_closed_to_root(closed: Path) -> None:
+    closed.chmod(0)
+    root = Identity("root", 0, "root", 0, (), "/", "/bin/sh")
+    assert closed_folder(str(closed / "inner" / "python"), root) is None
+    closed.chmod(0o700)

@@ -42,6 +42,7 @@ def test_check_imports_nothing_that_takes_long(tmp_path: Path) -> None:
     application.write_text("import sys\nprint('modules:', *sys.modules)\ndef application(e, s): ...\n")
     program = """
 import sys
+import coachman.cli.main
 from coachman.cli.check_arguments import parse_plainly
 from coachman.cli.checking import run_check
 run_check(parse_plainly(sys.argv[1:]))

@@ -3,6 +3,7 @@
 `tests/unit/test_start_protocol_rows.py` has the others.
 """
 
+import asyncio
 import os
 import select
 import signal
@@ -105,6 +106,30 @@ def test_who_ignores_the_end_of_stdin_is_ended_by_signals_to_the_group(
     assert select.select([pipe[0]], [], [], 10)[0], "a process of the group is left"
     os.close(pipe[0])
     assert "goes on 0.1 s after the end of its stdin; SIGTERM" in outcome.log
+
+
+def test_the_request_to_terminate_is_for_the_whole_group(tmp_path: Path) -> None:
+    rungs = []
+
+    async def quit_impatiently(process: WrappedProcess, _: Ready) -> None:
+        rungs.append(await process.quit(Patience(0.1, 30)))
+
+    # As a shell does: it leaves the signal to its child, and ends when that has ended.
+    outcome = start(
+        tmp_path,
+        f"""
+        child = os.fork()
+        if child == 0:
+            while True: signal.pause()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        {READY}
+        os.waitpid(child, 0)
+        sys.exit(7)
+        """,
+        whilst=quit_impatiently,
+    )
+    assert rungs == [Rung.TERMINATED]
+    assert outcome.ending == Ending(7)
 
 
 def test_a_repeated_i_have_control_is_an_application_that_executed_itself_again(tmp_path: Path) -> None:
@@ -312,7 +337,7 @@ def test_kill_on_failure_is_of_the_whole_process_group(
 def test_budget_used_up_names_the_seconds_and_the_step(tmp_path: Path) -> None:
     script = "control(); print('loading', flush=True); until_quit()"
     outcome = start(tmp_path, script, timeout=0.2, budget_from="stdout: loading")
-    assert outcome.message.endswith("was not ready in time: 0.2 seconds, in the step load application")
+    assert outcome.message.endswith("was not ready in time: after 0.2 s it was in the step load application")
     assert outcome.ending == Ending(None, signal.SIGKILL)
 
 
@@ -399,3 +424,36 @@ def test_stderr_that_stays_open_after_a_failure_is_not_waited_for_long(tmp_path:
     assert outcome.failure is not None
     assert outcome.failure.kind is FailureKind.PROTOCOL_BROKEN
     assert outcome.last_lines == ["before"]
+
+
+def test_after_ready_stdout_is_left_to_fill_while_the_log_is_slow(
+    tmp_path: Path, pipe: tuple[int, int]
+) -> None:
+    read_end, write_end = pipe
+    heard = asyncio.Event()
+
+    async def print_while_the_gate_is_shut(process: WrappedProcess, ready: Ready) -> None:
+        process._log.gate.shut()
+        process.close_stdin()
+        assert os.read(read_end, 1) == b"x", "it has printed"
+        for _ in range(3):
+            await asyncio.sleep(0)  # turns of the loop, in which it reads whatever it watches
+        assert not heard.is_set()
+        process._log.gate.open()
+        await asyncio.wait_for(heard.wait(), 30)
+
+    start(
+        tmp_path,
+        f"""
+        {READY}
+        sys.stdin.read()
+        print("printed", flush=True)
+        os.write({write_end}, b"x")
+        signal.pause()
+        """,
+        pass_fds=[write_end],
+        on_line=lambda line: heard.set() if line == "stdout: printed" else None,
+        whilst=print_while_the_gate_is_shut,
+    )
+    os.close(write_end)
+    os.close(read_end)

@@ -1,9 +1,13 @@
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
 from coachman.errors import ApplicationError
-from coachman.worker.account import check_account, set_limits
+from coachman.worker.__main__ import load
+from coachman.worker.account import check_account, check_folder, set_limits
+from coachman.worker.reporter import Reporter
 
 
 def request(**changes: str) -> dict[str, str]:
@@ -33,3 +37,26 @@ def test_another_account_stops_the_start(changes: dict[str, str]) -> None:
 def test_a_limit_that_is_refused_is_named() -> None:
     with pytest.raises(ApplicationError, match="cannot set the limit nofile=999999999999"):
         set_limits({"limits": "nofile=999999999999"})
+
+
+def test_a_folder_that_may_be_read_is_no_obstacle(tmp_path: Path) -> None:
+    check_folder(str(tmp_path))
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_not_the_one_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed = "/srv/closed"
+    monkeypatch.setattr(os, "access", lambda path, mode: not path.startswith(closed))
+    with pytest.raises(ApplicationError, match="may not look into the folder /srv/closed:"):
+        check_folder("/srv/closed/site/app")
+
+
+def test_a_start_looks_at_the_folder_before_it_imports(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    request = {"app_root": str(tmp_path), "startup_module": "no_such_module", "startup_attribute": "app"}
+    with pytest.raises(ApplicationError, match="may not look into the folder"):
+        load(request, Reporter(-1))

@@ -129,6 +129,11 @@ ERRORS: dict[str, tuple[str, dict[str, Any], str]] = {
         {"errno": 111},
         "Nothing listens",
     ),
+    "a service that is down, in a library's words": (
+        "psycopg.OperationalError Exception",
+        {"message": "connection to server failed: Connection refused"},
+        "Nothing listens",
+    ),
     "no Django settings": (
         "django.core.exceptions.ImproperlyConfigured Exception",
         {"message": "settings are not configured. You must define DJANGO_SETTINGS_MODULE"},
@@ -146,8 +151,13 @@ ERRORS: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "sys.exit": (
         "SystemExit BaseException",
-        {},
-        "ended itself while it was loaded (/srv/app/wsgi.py, line 3)",
+        {"message": "1"},
+        "ended itself while it was loaded (/srv/app/wsgi.py, line 3): what a script does",
+    ),
+    "sys.exit with a reason": (
+        "SystemExit BaseException",
+        {"message": "no settings"},
+        "ended itself while it was loaded (/srv/app/wsgi.py, line 3): its message says why",
     ),
     "no memory": ("MemoryError Exception", {}, "more memory"),
     "an error nobody knows": ("shop.Broken Exception", {}, "Look at /srv/app/wsgi.py, line 3"),
@@ -192,6 +202,17 @@ def test_the_place_where_the_main_thread_waits_is_the_applications_own() -> None
     sentence = advice(failure(FailureKind.TIMED_OUT, stacks=STACKS))
     assert "in connect, /srv/app/settings.py, line 12" in sentence
     assert waiting_place("") is None
+
+
+def test_an_application_that_serves_by_itself_is_told_that_it_need_not() -> None:
+    stacks = """\
+Current thread 0x00007f00bbbbb740 (most recent call first):
+  File "/usr/lib/python3.11/selectors.py", line 415 in select
+  File "/usr/lib/python3.11/socketserver.py", line 233 in serve_forever
+  File "/srv/venv/lib/python3.11/site-packages/flask/app.py", line 662 in run
+  File "/srv/app/wsgi.py", line 3 in <module>"""
+    sentence = advice(failure(FailureKind.TIMED_OUT, stacks=stacks))
+    assert sentence.startswith("The application itself serves requests, from /srv/app/wsgi.py, line 3.")
 
 
 def test_a_wrapper_that_never_spoke_is_advised_about() -> None:

@@ -60,6 +60,14 @@ def test_the_short_text_says_what_where_and_what_to_try_first() -> None:
     assert lines[-1] == TRACEBACK.splitlines()[-1]
 
 
+def test_the_short_text_has_the_journey_for_somebody_who_writes_the_wrapper() -> None:
+    broken = failure(FailureKind.EXITED, ending=Ending(3))
+    assert "handshake" not in summary(broken, quote_printed=False)
+    told = summary(broken, quote_printed=False, with_journey=True)
+    assert "the journey:\n    prepare" in told
+    assert told.endswith("failed here")
+
+
 def test_what_was_printed_is_quoted_for_somebody_without_the_log() -> None:
     broken = failure(FailureKind.EXITED, ending=Ending(3), printed=(PrintedLine("stderr", "last words"),))
     assert "last words" not in summary(broken, quote_printed=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from coachman import hooks
 from coachman.errors import ApplicationError
 from coachman.worker.application import load_application
 from coachman.worker.import_clock import ImportClock
@@ -45,6 +46,26 @@ def test_the_traceback_is_the_applications_alone(
     assert "importlib" not in text
     assert "coachman" not in text
     assert innermost_place(error) == (f"{tmp_path}/some_app.py", 2)
+
+
+@pytest.mark.parametrize("call", ["os.environ['NO_SUCH_VARIABLE']", "json.loads('{')"])
+def test_the_place_is_the_applications_own_and_not_that_of_a_library_it_called(
+    failed: Callable[[str], BaseException], tmp_path: Path, call: str
+) -> None:
+    error = failed(f"import json, os\n\n{call}")
+    assert innermost_place(error) == (f"{tmp_path}/some_app.py", 3)
+
+
+def test_a_hook_that_fails_is_shown_without_our_own_frames(tmp_path: Path) -> None:
+    calls = hooks._before_fork[:]
+    try:
+        hooks._before_fork[:] = [lambda: 1 / 0]
+        with pytest.raises(ZeroDivisionError) as failure:
+            hooks.run_before_fork()
+    finally:
+        hooks._before_fork[:] = calls
+    assert "hooks.py" not in traceback_of(failure.value)
+    assert "in <lambda>" in traceback_of(failure.value)
 
 
 def test_causes_are_shown_without_the_wrappers_frames(failed: Callable[[str], BaseException]) -> None:
@@ -128,7 +149,8 @@ def test_a_module_is_found_in_a_folder_nearby(tmp_path: Path) -> None:
     assert folder_with("no_such_module_anywhere", str(root)) is None
 
 
-def test_the_installed_packages_are_named_with_their_versions() -> None:
+def test_the_installed_packages_are_named_with_their_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coachman.worker.report.PACKAGES_SECONDS", 60.0)  # however busy the machine is
     packages, complete = installed_packages()
     assert complete
     assert dict(packages)["coachman"]

@@ -11,6 +11,7 @@ from coachman.protocol.masking import LONGEST_VALUE, MASK, looks_secret, masked
         "SECRET_KEY", "API_KEY", "APIKEY", "STRIPE_KEY", "KEY", "GITHUB_TOKEN", "TOKEN2", "DB_PASSWORD",
         "PGPASSWORD", "MYSQL_PWD", "FTP_PASS", "PASSPHRASE", "AWS_CREDENTIALS", "BASIC_AUTH", "SENTRY_DSN",
         "client_secret", "JWT", "PRIVATE_PEM", "AWS_ACCESS_KEY_ID", "SESSION_COOKIE", "DB_PASS_1",
+        "GITHUB_PAT", "SLACK_WEBHOOK_URL",
     ],
 )  # fmt: skip
 def test_a_name_that_looks_secret_is_masked(name: str) -> None:
@@ -35,6 +36,8 @@ def test_a_harmless_name_is_not(name: str) -> None:
         ("user=u password='p \\' q; r' sslmode=on", f"user=u password={MASK} sslmode=on"),
         ('password: "p q"; user: u', f"password: {MASK}; user: u"),
         ("password='p q", f"password={MASK} q"),
+        ('{"user": "u", "db_password": "p q"}', f'{{"user": "u", "db_password": {MASK}}}'),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n", f"-----BEGIN RSA PRIVATE KEY----- {MASK}"),
         ("Authorization: Bearer abc.def-1", f"Authorization: Bearer {MASK}"),
         ("https://example.com/a@b", f"https://{MASK}@b"),
         ("/usr/bin:/bin", "/usr/bin:/bin"),

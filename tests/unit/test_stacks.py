@@ -23,6 +23,14 @@ def test_the_wrappers_frames_are_cut_off() -> None:
     assert "_bootstrap\n\nCurrent thread" in shown
 
 
+def test_the_import_of_the_application_is_cut_off_as_well() -> None:
+    importing = '  File "<frozen importlib._bootstrap>", line 1204 in _gcd_import\n'
+    importing += '  File "/usr/lib/python3.11/importlib/__init__.py", line 126 in import_module\n'
+    wrapper = '  File "/x/coachman/worker/application.py"'
+    shown = application_stacks(WRITTEN.replace(wrapper, importing + wrapper), "/x/coachman/")
+    assert shown.endswith('  File "/srv/app/wsgi.py", line 8 in <module>')
+
+
 def test_frames_without_the_wrapper_stay_as_they_are() -> None:
     assert application_stacks(WRITTEN, "/y/") == WRITTEN.strip()
     assert application_stacks("", "/x/") == ""

@@ -10,6 +10,7 @@ from coachman.protocol.lines import LINE_LIMIT as CUT_AT
 from coachman.protocol.stdio import LINE_LIMIT, AdvertisedSocket
 from coachman.protocol.supervisor_half import (
     CONTROL_LIMIT,
+    ERROR_TEXT_LIMIT,
     FIELD_LIMIT,
     Broken,
     Ended,
@@ -234,3 +235,18 @@ def test_an_error_may_come_at_any_point_before_the_end(before: bytes, html: bool
     assert decision(before, b"!> Error\n", field, b"!> \n", b"no\nmodule\xff\n!> \n") == Refused(
         "no\nmodule\udcff\n!> \n", html
     )
+
+
+def test_fields_of_a_ready_that_was_not_finished_say_nothing_of_the_error() -> None:
+    unfinished = CONTROL + b"!> Ready\n!> html: true\n"
+    assert decision(unfinished, b"!> Error\n!> \n", b"<text>") == Refused("<text>", html=False)
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 3])
+def test_of_an_endless_error_text_the_beginning_is_kept(pieces: int) -> None:
+    text = b"x" * (ERROR_TEXT_LIMIT // 2)
+    half = SupervisorHalf({})
+    half.receive(b"!> Error\n!> \n" + text * (4 - pieces))
+    for _ in range(pieces):
+        half.receive(text)
+    assert half.receive(b"") == [Refused("x" * ERROR_TEXT_LIMIT, html=False)]

@@ -13,6 +13,10 @@ from coachman.supervisor.trial.trial import Trial, try_start
 from coachman.version import VERSION
 from coachman.worker.trial import become_trial
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from coachman.supervisor.failures.failure import StartFailure
+
 
 def run_check(arguments: CheckArguments) -> int:
     """Start the application once and report; return the exit status.
@@ -20,14 +24,17 @@ def run_check(arguments: CheckArguments) -> int:
     Raises `ConfigurationError` where there is nothing to start, or the page cannot be written.
     """
     location = find_location(arguments.application, working_directory())
+    environment = _environment(location)
     trial = try_start(
         _request(location, arguments.timeout),
         application=str(location),
         folder=location.root,
-        environment=_environment(location),
+        environment=environment,
         timeout=arguments.timeout,
         become=become_trial,
     )
+    if trial.failure is not None and trial.failure.report is None:
+        trial = _with_surroundings(trial, trial.failure, location, environment)
     if arguments.html is not None:
         _write_page(arguments.html, trial)
     _print(trial, as_json=arguments.json)
@@ -59,6 +66,22 @@ def _environment(location: Location) -> dict[str, str]:
         "SPAWN_METHOD": "direct",
     }
     return application_environment(os.environ, account={}, configured={}, told=told)
+
+
+def _with_surroundings(
+    trial: Trial, failure: StartFailure, location: Location, environment: dict[str, str]
+) -> Trial:
+    """Return the trial with what the process was started with: it has ended without telling of that."""
+    from dataclasses import replace
+
+    from coachman.supervisor.failures.failure import FailureKind
+    from coachman.worker.report import surroundings
+
+    if failure.kind is FailureKind.REFUSED:  # it has told, and could not tell more
+        return trial
+    path = [location.root, *(sys.path if sys.flags.safe_path else sys.path[1:])]
+    report = surroundings(root=location.root, path=path, environment=environment)
+    return Trial(**{**vars(trial), "failure": replace(failure, report=report)})
 
 
 def _write_page(file: str, trial: Trial) -> None:

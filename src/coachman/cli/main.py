@@ -7,10 +7,13 @@ import gc
 import os
 import sys
 from contextlib import suppress
-from typing import NoReturn, TextIO
 
 from coachman.errors import CoachmanError
 from coachman.unix.standard_descriptors import keep_standard_descriptors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn, TextIO
 
 UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What a write to standard output fails with."""

@@ -13,6 +13,8 @@ LONGEST = 86_400.0
 class Seconds(click.FloatRange):
     """A number of seconds, from `least` (or above it, where `more_than_least`) to a day."""
 
+    name = "number of seconds"
+
     def __init__(self, least: float = 0.0, *, more_than_least: bool = False) -> None:
         super().__init__(least, LONGEST, min_open=more_than_least)
 

@@ -11,7 +11,7 @@ import click
 
 from coachman.cli.seconds import Seconds
 from coachman.config.model import LogLevel
-from coachman.errors import CoachmanError
+from coachman.errors import ApplicationError, CoachmanError
 from coachman.supervisor.process.patience import Patience
 from coachman.supervisor.process.spawn_request import SpawnConfig
 
@@ -77,6 +77,8 @@ def spawn(
     # Not above: the options and the help of a command need none of what it runs.
     import asyncio
 
+    from coachman.supervisor.failures.failure import StartFailed
+    from coachman.supervisor.failures.failure_text import summary
     from coachman.supervisor.single_application import run_application
 
     config = SpawnConfig(
@@ -86,7 +88,13 @@ def spawn(
         log_level=LogLevel(log_level),
         patience=Patience(quit_wait, term_wait),
     )
-    sys.exit(asyncio.run(run_application(config, _announce)))
+    try:
+        status = asyncio.run(run_application(config, _announce))
+    except StartFailed as error:
+        # The log, also on standard error, has just shown what the process printed.
+        told = summary(error.failure, quote_printed=False, with_journey=True)
+        raise ApplicationError(told) from error
+    sys.exit(status)
 
 
 def _parse_option(text: str) -> tuple[str, str]:

@@ -24,7 +24,10 @@ class VirtualEnvironment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApplicationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The error, as the interpreter saw it, and where it happened."""
+    """The error, as the interpreter saw it, and where it happened.
+
+    Without an error it is what the process was started with, of one that could tell nothing.
+    """
 
     cause: str = ""
     """The last lines of the traceback: the error's type and message."""

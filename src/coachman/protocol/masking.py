@@ -13,7 +13,7 @@ LONGEST_VALUE: Final = 4096
 # Parts of names, between underscores or at their ends. KEY and PASS only so: KEYBOARD and COMPASS are no
 # secrets. The longer ones anywhere, because names like PGPASSWORD and AUTHTOKEN exist.
 _SECRET_PART: Final = re.compile(
-    r"(?:^|[_\-.])(?:API)?(?:KEYS?|PASS|PW|PWD|PIN|AUTH|DSN|CREDS?|SALT|COOKIE|SESSION|SIGNATURE|JWT)\d*(?:$|[_\-.])"
+    r"(?:^|[_\-.])(?:API)?(?:KEYS?|PASS|PW|PWD|PIN|AUTH|DSN|CREDS?|SALT|COOKIE|SESSION|SIGNATURE|JWT|PAT|WEBHOOK)\d*(?:$|[_\-.])"
     r"|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE|APIKEY|ACCESSKEY"
 )
 # PWD and OLDPWD are the shell's folders; these only name a place or a program.
@@ -24,11 +24,12 @@ _USERINFO: Final = re.compile(r"(?i)([a-z0-9+.\-]://)\S*@")
 _IN_QUERY: Final = re.compile(
     r"(?i)([?&;](?:[\w\-]*(?:key|token|secret|passw\w*|pass|auth|signature))=)[^&;\s#]+"
 )
-# "password=x" and its kin inside a longer value, as in a database's "host=... password='...'".
+# "password=x" and its kin inside a longer value, as in a database's "host=... password='...'", or in JSON.
 _IN_TEXT: Final = re.compile(
-    r"(?i)\b(password|passwd|pwd|secret|token|api_?key)(\s*[=:]\s*)"
+    r"(?i)(password|passwd|pwd|secret|token|api_?key)([\"']?\s*[=:]\s*)"
     r"""(?:'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+"|[^\s;,&]+)"""
 )
+_PRIVATE_KEY: Final = re.compile(r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*")
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w\-.~+/]+=*")
 
 
@@ -43,6 +44,7 @@ def masked_value(value: str) -> str:
     value = _USERINFO.sub(rf"\1{MASK}@", value)
     value = _IN_QUERY.sub(rf"\1{MASK}", value)
     value = _IN_TEXT.sub(rf"\1\2{MASK}", value)
+    value = _PRIVATE_KEY.sub(rf"\1 {MASK}", value)
     return _BEARER.sub(rf"\1 {MASK}", value)
 
 

@@ -6,6 +6,7 @@ import grp
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 
 from coachman.errors import ConfigurationError
 
@@ -52,6 +53,24 @@ def find_identity(user: str | None, group: str | None) -> Identity | None:
     name = group or _group_name(gid)
     groups = tuple(os.getgrouplist(entry.pw_name, gid))
     return Identity(entry.pw_name, entry.pw_uid, name, gid, groups, entry.pw_dir, entry.pw_shell)
+
+
+def closed_folder(path: str, identity: Identity) -> str | None:
+    """Return the outermost folder on the way to `path` that `identity` may not enter, by its owner and mode.
+
+    Symbolic links are followed: a virtual environment's interpreter is one. None where there is no such
+    folder, or it cannot be found out.
+    """
+    folders = [*reversed(Path(path).parents), *reversed(Path(os.path.realpath(path)).parents)]
+    for folder in folders if identity.uid else ():  # root may enter any
+        try:
+            found = folder.stat()
+        except OSError:
+            return None
+        whose = 6 if found.st_uid == identity.uid else 3 if found.st_gid in identity.groups else 0
+        if not found.st_mode >> whose & 0o1:
+            return str(folder)
+    return None
 
 
 def _group_name(gid: int) -> str:

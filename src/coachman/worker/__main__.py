@@ -22,8 +22,8 @@ from coachman.protocol.stdio import AdvertisedSocket
 from coachman.unix.channel import MessageChannel
 from coachman.unix.signals import Disposition, changed_since, dispositions
 from coachman.unix.standard_descriptors import keep_standard_descriptors
-from coachman.worker.account import check_account, set_limits
-from coachman.worker.application import load_application, load_functions
+from coachman.worker.account import check_account, check_folder, set_limits
+from coachman.worker.application import load_application, load_hooks
 from coachman.worker.collecting import seldom_collecting
 from coachman.worker.complaints import complain
 from coachman.worker.engines import EngineMaker, engine_maker
@@ -134,6 +134,7 @@ def load(request: Mapping[str, str], reporter: Reporter) -> Loaded:
     """Load the application, once this process is what it has to be."""
     check_account(request)
     set_limits(request)
+    check_folder(request["app_root"])
     with Origins() as origins, seldom_collecting():
         application = load_application(
             root=request["app_root"],
@@ -141,9 +142,9 @@ def load(request: Mapping[str, str], reporter: Reporter) -> Loaded:
             module=request.get("startup_module"),
             attribute=request["startup_attribute"],
         )
-        for hook in load_functions(request.get("before_fork", "")):
+        for hook in load_hooks(request.get("before_fork", "")):
             hooks.before_fork(hook)
-        for hook in load_functions(request.get("after_fork_in_worker", "")):
+        for hook in load_hooks(request.get("after_fork_in_worker", "")):
             hooks.after_fork_in_worker(hook)
         found = find_interface(application, request.get("app_type", AUTO))
         reporter.tell(control.INTERFACE, found.interface, found.reason)

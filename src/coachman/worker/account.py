@@ -27,6 +27,31 @@ def check_account(request: Mapping[str, str]) -> None:
         )
 
 
+def check_folder(root: str) -> None:
+    """Raise `ApplicationError` where this process may not look into the application's folder.
+
+    The import system takes such a folder for an empty one, and says that there is no such module.
+    """
+    if os.access(root, os.R_OK | os.X_OK):
+        return
+    folder = root
+    while not os.access(above := os.path.dirname(folder), os.X_OK):
+        folder = above
+    raise ApplicationError(
+        f"the user {_own_name()} may not look into the folder {folder}: let it enter and read that, or move "
+        f"the application to where it may (`namei -l {root}` shows owners and modes)"
+    )
+
+
+def _own_name() -> str:
+    import pwd
+
+    try:
+        return repr(pwd.getpwuid(os.getuid()).pw_name)
+    except KeyError:  # a container's user often has no name
+        return str(os.getuid())
+
+
 def set_limits(request: Mapping[str, str]) -> None:
     """Set the resource limits in the field `limits`; raise `ApplicationError` where one is refused."""
     for text in filter(None, request.get("limits", "").split(",")):

@@ -29,26 +29,37 @@ def load_application(*, root: str, file: str | None, module: str | None, attribu
     return _callable_in(loaded, attribute, file or module)
 
 
-def load_functions(names: str) -> list[Callable[[], object]]:
-    """Import what `names` lists, as ``module:function`` with commas between; "" lists nothing.
+def load_hooks(names: str) -> list[Callable[[], object]]:
+    """Import the functions that `names` lists, as ``module:function`` with commas between; "" lists nothing.
 
-    The application has been loaded before, so its folder is where modules are looked for. Raises as
-    `load_application` does.
+    The application has been loaded before, so its folder is where modules are looked for. Raises
+    `ApplicationError` where there is no such function; what the code of its module raises passes through.
     """
-    functions = []
-    for name in filter(None, names.split(",")):
-        module, _, attribute = name.partition(":")
-        functions.append(_callable_in(importlib.import_module(module), attribute, module))
-    return functions
+    return [_load_hook(name) for name in names.split(",") if name]
 
 
-def _callable_in(loaded: ModuleType, attribute: str, source: str | None) -> Callable[..., Any]:
+def _load_hook(name: str) -> Callable[[], object]:
+    module, _, attribute = name.partition(":")
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if f"{module}.".startswith(f"{error.name}."):
+            raise ApplicationError(f"the hook {name} cannot be found: {error.msg}") from None
+        raise
+    return _callable_in(loaded, attribute, module, missing=f"the hook {name} cannot be found")
+
+
+def _callable_in(
+    loaded: ModuleType, attribute: str, source: str | None, missing: str = ""
+) -> Callable[..., Any]:
     found: Any = loaded
     for name in attribute.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
-            raise ApplicationError(_missing(source, attribute, loaded)) from None
+            what = f"{source} has no {attribute!r}"
+            what = f"{missing}: {what}" if missing else what + _proposal(source, loaded)
+            raise ApplicationError(what) from None
     if not callable(found):
         raise ApplicationError(
             f"{attribute!r} in {source} is not callable: it is of the type {type(found).__name__}"
@@ -69,7 +80,7 @@ def _load_file(file: str) -> ModuleType:
     return module
 
 
-def _missing(source: str | None, attribute: str, module: ModuleType) -> str:
+def _proposal(source: str | None, module: ModuleType) -> str:
     candidates = sorted(
         name
         for name, value in vars(module).items()
@@ -77,8 +88,7 @@ def _missing(source: str | None, attribute: str, module: ModuleType) -> str:
         and not name.startswith("_")
         and name in ("app", "application", "create_app", "wsgi")
     )
-    what = f"{source} has no {attribute!r}"
-    if candidates:
-        names = " and ".join(map(repr, candidates))
-        return f"{what}; it has {names}: serve {source}:{candidates[0]}, for example"
-    return what
+    if not candidates:
+        return ""
+    names = " and ".join(map(repr, candidates))
+    return f"; it has {names}: serve {source}:{candidates[0]}, for example"

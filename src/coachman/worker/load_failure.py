@@ -7,7 +7,9 @@ import os
 import traceback
 from collections.abc import Iterator
 
+from coachman import hooks
 from coachman.errors import ApplicationError
+from coachman.policy.own_code import first_to_look_at
 
 OWN_FOLDER = os.path.dirname(__file__) + os.sep
 
@@ -41,11 +43,15 @@ def traceback_of(error: BaseException) -> str:
 
 
 def innermost_place(error: BaseException) -> tuple[str, int] | None:
-    """Return file and line of the innermost of the application's own frames, or of what is no Python."""
+    """Return file and line of the innermost of the application's own frames, or of what is no Python.
+
+    The frames of libraries that it called count only where there are no others.
+    """
     if isinstance(error, SyntaxError) and error.filename is not None and error.lineno is not None:
         return error.filename, error.lineno
-    frames = _application_frames(traceback.extract_tb(error.__traceback__))
-    return (frames[-1].filename, frames[-1].lineno or 0) if frames else None
+    frames = _application_frames(traceback.extract_tb(error.__traceback__))[::-1]
+    found = first_to_look_at([frame.filename for frame in frames])
+    return None if found is None else (frames[found].filename, frames[found].lineno or 0)
 
 
 def message_of(error: BaseException) -> str:
@@ -83,7 +89,7 @@ def _application_frames(stack: traceback.StackSummary | None) -> list[traceback.
 
 
 def _is_own(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith(OWN_FOLDER)
+    return frame.filename.startswith(OWN_FOLDER) or frame.filename == hooks.__file__
 
 
 def _is_import_system(frame: traceback.FrameSummary) -> bool:

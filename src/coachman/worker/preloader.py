@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import socket
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ from coachman.policy.exhaustion import obstacle
 from coachman.protocol import control
 from coachman.server.abstract_server import AbstractServer
 from coachman.unix.standard_descriptors import keep_standard_descriptors
+from coachman.worker.complaints import complain
 from coachman.worker.leftovers import Leftover
+from coachman.worker.load_failure import traceback_of
 from coachman.worker.streams import flush_streams
 
 REPORT_SIZE = 4096
@@ -78,7 +79,7 @@ class Preloader(AbstractServer):
                 keep_standard_descriptors()
                 flush_streams()  # or both processes would write what is buffered
             except Exception as error:  # the application's hook
-                traceback.print_exc()
+                complain(traceback_of(error))
                 self.send_to_client(control.FAILED, f"{type(error).__name__}: {error}")
                 return
             try:

@@ -1,6 +1,6 @@
-"""Everything about an application that could not be loaded, collected in its process, and only then.
+"""Everything about an application that could not be loaded, collected only then.
 
-Runs after the application's code has had its way with the process: it must expect anything.
+Its error is reported in its own process, after its code has had its way with that: expect anything.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec.structs import replace
 
 from coachman.protocol.application_report import (
     ApplicationReport,
@@ -32,9 +34,9 @@ def collect_report(error: BaseException, *, root: str, path: list[str]) -> bytes
     missing = _missing_module(error)
     found_in, environments = _look_around(missing, root) if missing else (None, ())
     place = innermost_place(error)
-    packages, complete = installed_packages()
     return encode_report(
-        ApplicationReport(
+        replace(
+            surroundings(root=root, path=path, environment=os.environ),
             cause=_short(cause_of(error)),
             error=" ".join(_type_names(error)),
             message=_short(message_of(error)),
@@ -45,15 +47,22 @@ def collect_report(error: BaseException, *, root: str, path: list[str]) -> bytes
             file=sendable(place[0]) if place else None,
             line=place[1] if place else None,
             traceback=_short(traceback_of(error)),
-            root=sendable(root),
-            interpreter=sendable(sys.executable or ""),
-            version=".".join(map(str, sys.version_info[:3])),
-            path=tuple(sendable(str(entry)) for entry in path),
-            environment={sendable(k): sendable(v) for k, v in masked(os.environ).items()},
-            packages=packages,
-            packages_complete=complete,
             virtual_environments=environments,
         )
+    )
+
+
+def surroundings(*, root: str, path: Iterable[str], environment: Mapping[str, str]) -> ApplicationReport:
+    """Return what there is around an application that this interpreter runs: a report without an error."""
+    packages, complete = installed_packages()
+    return ApplicationReport(
+        root=sendable(root),
+        interpreter=sendable(sys.executable or ""),
+        version=".".join(map(str, sys.version_info[:3])),
+        path=tuple(sendable(str(entry)) for entry in path),
+        environment={sendable(k): sendable(v) for k, v in masked(environment).items()},
+        packages=packages,
+        packages_complete=complete,
     )
 
 

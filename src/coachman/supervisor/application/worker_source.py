@@ -19,6 +19,7 @@ from coachman.supervisor.log.log import Log
 from coachman.supervisor.process.controlled_process import ControlledProcess
 from coachman.supervisor.process.preloader_process import PreloaderProcess
 from coachman.supervisor.process.spawner import Account, ControlledSpawn, spawn_interpreter
+from coachman.unix.identity import closed_folder
 from coachman.version import VERSION
 
 
@@ -147,10 +148,11 @@ class WorkerSource:
                 self.config.location.root, environment=self._environment, account=self.account
             )
         except OSError as error:
-            reason = obstacle(error)
-            if isinstance(error, PermissionError) and self.account.identity is not None:
-                user = self.account.identity.user
-                reason += f"; the user {user!r} has to be allowed into every folder on the way there"
+            reason, identity = obstacle(error), self.account.identity
+            if isinstance(error, PermissionError) and identity is not None:
+                reason += f"; the user {identity.user!r} has to be allowed into every folder on the way there"
+                if (closed := closed_folder(error.filename or "", identity)) is not None:
+                    reason += f", and may not enter {closed}"
             raise StartFailed(StartFailure.not_executed(error, reason)) from error
 
 

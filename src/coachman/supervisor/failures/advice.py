@@ -6,6 +6,7 @@ import re
 import signal
 from typing import Final
 
+from coachman.policy.own_code import first_to_look_at
 from coachman.protocol.journey import Step
 from coachman.supervisor.failures.application_advice import error_advice
 from coachman.supervisor.failures.failure import FailureKind, StartFailure
@@ -13,6 +14,8 @@ from coachman.supervisor.failures.failure import FailureKind, StartFailure
 CRASHES: Final = frozenset(
     {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGSYS}
 )
+SERVING: Final = frozenset({"serve_forever", "run_forever"})
+"""Functions of libraries that return when a server is stopped."""
 _FRAME: Final = re.compile(r'^  File "([^"]+)", line (\d+) in (.+)$', re.MULTILINE)
 
 
@@ -30,9 +33,9 @@ def advice(failure: StartFailure) -> str:
             )
         case FailureKind.NOT_EXECUTABLE:
             return (
-                "Make the file executable (`chmod +x FILE`), see that its first line names an interpreter "
-                "(#!/usr/bin/env ...), that the user may enter every folder above it, and that its file "
-                "system is not mounted noexec."
+                "See that the user may enter every folder above the file, that the file is executable "
+                "(`chmod +x FILE`), that its first line names an interpreter (#!/usr/bin/env ...), and that "
+                "its file system is not mounted noexec."
             )
         case FailureKind.NOT_EXECUTED:
             return "The system is out of something: look at the limits for processes and files (`ulimit -a`)."
@@ -107,6 +110,11 @@ def _timeout_advice(failure: StartFailure) -> str:
     step = failure.journey.step if failure.journey is not None else None
     if place := waiting_place(failure.stacks):
         file, line, function = place
+        if SERVING & {name for _, _, name in _frames_of_main_thread(failure.stacks)}:
+            return (
+                f"The application itself serves requests, from {file}, line {line}. Under coachman it need "
+                "not: put app.run() and its like under if __name__ == '__main__'."
+            )
         return (
             f"At that moment it was in {function}, {file}, line {line}: see what it waits for there (a "
             "database, a network, a lock), and give such calls a time limit of their own."
@@ -122,11 +130,13 @@ def _timeout_advice(failure: StartFailure) -> str:
 def waiting_place(stacks: str) -> tuple[str, int, str] | None:
     """Return file, line and function of where the main thread was: faulthandler writes that thread last.
 
-    Python's own library is left out where something of the application's called it.
+    Libraries are left out where something of the application's called them.
     """
+    frames = _frames_of_main_thread(stacks)
+    found = first_to_look_at([file for file, _, _ in frames])
+    return None if found is None else frames[found]
+
+
+def _frames_of_main_thread(stacks: str) -> list[tuple[str, int, str]]:
     main_thread = stacks.rpartition("\n\n")[2]
-    frames = [(file, int(line), function) for file, line, function in _FRAME.findall(main_thread)]
-    for frame in frames:
-        if not re.search(r"/lib/python3\.\d+/(?!site-packages/)|^<frozen", frame[0]):
-            return frame
-    return frames[0] if frames else None
+    return [(file, int(line), function) for file, line, function in _FRAME.findall(main_thread)]

@@ -28,13 +28,15 @@ def error_advice(report: ApplicationReport) -> str:
         rule = _RULES.get(name)
         if rule is not None and (sentence := rule(report)):
             return sentence
+    if "Connection refused" in report.message:  # in a library's own error
+        return _connection_refused(report)
     return _look_there(report)
 
 
 def _look_there(report: ApplicationReport) -> str:
     if report.file is None or report.error.startswith(OWN_ERROR):
         return ""
-    return f"Look at {report.file}, line {report.line}: the application's own code raised it there."
+    return f"Look at {report.file}, line {report.line}: the error comes from there."
 
 
 def _module_not_found(report: ApplicationReport) -> str:
@@ -184,10 +186,12 @@ def _key_error(report: ApplicationReport) -> str:
 
 def _system_exit(report: ApplicationReport) -> str:
     where = f" ({report.file}, line {report.line})" if report.file else ""
-    return (
-        f"The application ended itself while it was loaded{where}: what a script does when it is run belongs "
-        "under if __name__ == '__main__'."
+    why = (
+        "what a script does when it is run belongs under if __name__ == '__main__'."
+        if report.message.lstrip("-").isdecimal() or not report.message
+        else "its message says why it has given up."
     )
+    return f"The application ended itself while it was loaded{where}: {why}"
 
 
 def _memory_error(report: ApplicationReport) -> str:

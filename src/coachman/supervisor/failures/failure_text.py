@@ -19,9 +19,9 @@ QUOTED_LINES: Final = 20
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
 
 
-def summary(failure: StartFailure, *, quote_printed: bool, colour: bool = False) -> str:
+def summary(failure: StartFailure, *, quote_printed: bool, with_journey: bool = False) -> str:
     """Return what somebody needs who has the log before them; `quote_printed` for somebody who has not."""
-    parts = [_headline(failure, colour=colour)]
+    parts = [_headline(failure, colour=False)]
     if tail := _message(failure):
         parts += ["", tail]
     if failure.stacks:
@@ -29,6 +29,8 @@ def summary(failure: StartFailure, *, quote_printed: bool, colour: bool = False)
     if quote_printed and failure.printed:
         lines = [line.text for line in failure.printed[-QUOTED_LINES:]]
         parts += ["", "the last that it printed:", indented(map(safe, lines))]
+    if with_journey and failure.journey is not None:
+        parts += ["", "the journey:", indented(journey_lines(failure.journey, failed=True))]
     return "\n".join(parts)
 
 

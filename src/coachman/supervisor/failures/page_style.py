@@ -21,7 +21,7 @@ h2, summary { font-size: 1.05rem; font-weight: 600; margin: 1.8rem 0 .5rem; }
 summary { cursor: pointer; padding: .15rem 0; }
 details { margin: 0; }
 details > summary { margin-top: 1.2rem; }
-.over, footer { color: var(--quiet); font-size: .9rem; }
+.over, footer { color: var(--quiet); font-size: .9rem; overflow-wrap: anywhere; }
 .where { margin: 0; overflow-wrap: anywhere; }
 .hint { margin: 1.2rem 0; padding: .8rem 1rem; background: var(--hint); border-left: .3rem solid var(--edge);
   border-radius: .3rem; overflow-wrap: anywhere; }
@@ -40,6 +40,7 @@ tr:first-child > * { border-top: 0; }
 th { font-weight: 500; color: var(--quiet); }
 .facts th { width: 30%; min-width: 7rem; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+th.number { white-space: normal; }
 .bar { width: 45%; }
 .bar span { display: block; height: .7rem; margin-top: .45rem; min-width: 2px; border-radius: .2rem;
   background: var(--bar); }
@@ -47,5 +48,6 @@ th { font-weight: 500; color: var(--quiet); }
 .failed .bar span { background: var(--bad); }
 footer { margin-top: 2.5rem; padding-top: .8rem; border-top: 1px solid var(--line); }
 @media (max-width: 40rem) { body { padding: 1rem .8rem 2rem; font-size: 15px; } h1 { font-size: 1.2rem; }
-  pre { font-size: .78rem; padding: .6rem .7rem; } td, th { padding: .3rem .5rem; } .bar { width: 30%; } }
+  pre { font-size: .78rem; padding: .6rem .7rem; } td, th { padding: .3rem .4rem; } .bar { width: 30%; }
+  table { font-size: .84rem; } }
 """

@@ -26,6 +26,10 @@ def _cut(block: str, own_folder: str) -> str:
     end = next((n for n, file in enumerate(files) if file and file.startswith(own_folder)), len(lines))
     if end == len(lines):
         return block
-    while end and (files[end - 1] or "").startswith("<frozen importlib"):
+    while end and _is_import_system(files[end - 1] or ""):
         end -= 1
     return "\n".join(lines[:end]) if any(files[:end]) else block
+
+
+def _is_import_system(file: str) -> bool:
+    return file.startswith("<frozen importlib") or file.endswith("/importlib/__init__.py")

@@ -131,7 +131,7 @@ class ApplicationProcess:
             )
         step = self._record.journey.step.value
         stacks = await self._stacks()
-        reason = f"{counted(timeout, 'second')}, in the step {step}"
+        reason = f"after {timeout:g} s it was in the step {step}"
         return self._record.failure(
             FailureKind.TIMED_OUT, self.pid, reason, failed_at=failed_at, stacks=stacks
         )

@@ -88,7 +88,7 @@ class Driver:
             self._child.send_signal(self._record.stacks_signal)
             self._pump(lambda: False, ENDING_SECONDS)
             stacks = os.pread(self._stacks, STACKS_LIMIT, 0)
-        reason = f"{counted(timeout, 'second')}, in the step {step}"
+        reason = f"after {timeout:g} s it was in the step {step}"
         kind = FailureKind.TIMED_OUT
         return self._record.failure(kind, self._child.pid, reason, failed_at=failed_at, stacks=stacks)
 

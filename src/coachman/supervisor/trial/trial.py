@@ -53,7 +53,7 @@ def try_start(
     timeout: float,
     become: Become,
 ) -> Trial:
-    """Start an application once and end it; no process is left when this returns or raises."""
+    """Start an application once and end it; nothing of its group is left when this returns or raises."""
     with ExitStack() as on_end:
         journey = Journey.begin(time.monotonic())
         stacks = os.memfd_create("coachman-stacks")
