@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import partial as partial_function
 from typing import Any
 
-from coachman.counted import counted
 from coachman.policy.lifecycle import Event, State, next_state
 from coachman.protocol import supervisor_half
 from coachman.protocol.journey import Step

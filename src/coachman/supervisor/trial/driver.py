@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from coachman.counted import counted
 from coachman.errors import RemoteProtocolError
 from coachman.protocol import control, supervisor_half
 from coachman.protocol.journey import Step
