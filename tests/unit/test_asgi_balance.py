@@ -13,7 +13,7 @@ import uvloop
 
 from coachman.config.model import WorkerConfig
 from coachman.unix.waited import seconds_waited
-from coachman.worker.asgi import engine, leaving
+from coachman.worker.asgi import arrivals, engine, leaving
 
 from .asgi_serving import (
     TIMEOUT,
@@ -35,9 +35,9 @@ HELD_UP = 0.05
 @pytest.fixture(params=[uvloop.new_event_loop, asyncio.SelectorEventLoop], ids=["uvloop", "asyncio"])
 def first(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Application:
     """What the first worker serves, the only one in which time passes, however busy the machine is."""
-    monkeypatch.setattr(engine, "_event_loop", request.param)
+    monkeypatch.setattr(engine, "make_event_loop", request.param)
     # What that worker has given away it does not take back.
-    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 1000.0)
+    monkeypatch.setattr(arrivals, "PATIENCE_SECONDS", 1000.0)
     application = Application(b"first")
     monkeypatch.setattr(leaving, "seconds_waited", lambda sock: application.late())
     return application

@@ -187,7 +187,7 @@ def test_a_connection_that_comes_at_the_last_moment_does_not_hold_the_end_up(gon
             def adopt_and_drain() -> None:
                 if gone:
                     theirs.close()
-                serving.engine.adopt(ours)
+                serving.engine.arrivals.adopt(ours)
                 serving.engine.drain(ENDLESS)
 
             serving.engine.call_soon(adopt_and_drain)

@@ -13,7 +13,7 @@ from .asgi_serving import TIMEOUT, Receive, Scope, Send, Siblings, answer, echo,
 
 @pytest.fixture(autouse=True)
 def _without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_event_loop", asyncio.SelectorEventLoop)
+    monkeypatch.setattr(engine, "make_event_loop", asyncio.SelectorEventLoop)
 
 
 def test_requests_are_served_and_connections_kept() -> None:

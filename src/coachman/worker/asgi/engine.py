@@ -1,4 +1,4 @@
-"""The loop of an ASGI worker: uvloop's where there is one, else asyncio's own."""
+"""The engine of an ASGI worker: it serves in an event loop until it is drained."""
 
 from __future__ import annotations
 
@@ -13,24 +13,19 @@ from typing import TYPE_CHECKING
 from coachman.config.model import WorkerConfig
 from coachman.policy.death import in_hand
 from coachman.policy.draining import DrainPlan, drain_plan
-from coachman.policy.handing_over import PATIENCE_SECONDS, hopes_until
-from coachman.protocol.scoreboard import ACCEPTED
-from coachman.worker.asgi.accepting import Accepting
+from coachman.policy.handing_over import hopes_until
 from coachman.worker.asgi.adapter import protocol_factory
+from coachman.worker.asgi.arrivals import Arrivals
 from coachman.worker.asgi.context import Arrival, Context
+from coachman.worker.asgi.event_loop import CLEANING_SECONDS, cancel_all_others, make_event_loop
 from coachman.worker.asgi.handing_over import HandingOver
 from coachman.worker.asgi.lifespan import Application, Lifespan
 from coachman.worker.complaints import complain
-from coachman.worker.handoff import Handoff, NoDescriptorLeft
+from coachman.worker.handoff import Handoff
 
 if TYPE_CHECKING:
     from coachman.worker.access_log import AccessLog
     from coachman.worker.services import Services
-
-UNKNOWN = Arrival()
-
-CLEANING_SECONDS = 1.0
-"""How long what is cancelled at the end may take to clean up."""
 
 
 class AsgiEngine:
@@ -40,14 +35,12 @@ class AsgiEngine:
     """
 
     def __init__(self, application: Application, config: WorkerConfig) -> None:
-        self.loop = _event_loop()
+        self.loop = make_event_loop()
         """What everything here runs in."""
         self._context = Context(application, config, self.loop)
         self._context.on_change = self._note_change
         self._lifespan = Lifespan(application)
-        self._accepting = Accepting(self.loop, self._take)
-        self._factory = protocol_factory(self._context, self._lifespan.state)
-        self._connecting: set[asyncio.Task[None]] = set()
+        self.arrivals = Arrivals(self._context, protocol_factory(self._context, self._lifespan.state))
         self._changed = asyncio.Event()
         self._plan: DrainPlan | None = None
         self._hopeless = False
@@ -106,13 +99,12 @@ class AsgiEngine:
         self._handing_over = HandingOver(self.loop, handoff, board, self._heed_queue)
         self._context.hand_over = self._hand_over
         self._context.departures.join(handoff, board)
-        for fd in handoff.take_fds:
-            self._accepting.add_source(fd, self._take_over)
+        self.arrivals.join(self._handing_over, handoff.take_fds)
         handoff.announce(True)
 
     def add_listener(self, listener: socket.socket) -> None:
         """Accept on `listener`; the engine closes it when it drains."""
-        self._accepting.add(listener)
+        self.arrivals.add_listener(listener)
 
     def add_reader(self, fd: int, on_readable: Callable[[], None]) -> None:
         """Call `on_readable` whenever `fd` can be read; what it raises ends `run`."""
@@ -141,7 +133,7 @@ class AsgiEngine:
         plan = drain_plan(now, seconds)
         if self._plan is None or plan.deadline < self._plan.deadline:
             self._plan = plan
-        self._accepting.close()
+        self.arrivals.close()
         if self._handoff is not None:
             self._handoff.announce(False)
         if not hand_over:
@@ -160,7 +152,7 @@ class AsgiEngine:
 
     def close(self) -> bool:
         """Close everything. False where requests were given up: their threads may be busy for ever."""
-        self._accepting.close()
+        self.arrivals.close()
         if self._handing_over is not None:
             self._handing_over.close()
         for client in list(self._context.clients):
@@ -182,7 +174,7 @@ class AsgiEngine:
         while True:
             await self._while(lambda: self._busy, until=lambda plan: plan.farewell_at)
             # Nobody comes after this worker: the last ones to go see to what is left in the queue.
-            if self._busy or self._context.hand_over is not None or not self._take_one():
+            if self._busy or self._context.hand_over is not None or not self.arrivals.take_one():
                 break
         for client in list(self._context.clients):
             client.say_farewell()
@@ -194,7 +186,7 @@ class AsgiEngine:
 
     @property
     def _busy(self) -> bool:
-        return bool(self._context.clients or self._context.tasks or self._connecting)
+        return bool(self._context.clients or self._context.tasks or self.arrivals.connecting)
 
     async def _while(
         self, condition: Callable[[], bool], until: Callable[[DrainPlan], float] | None = None
@@ -226,7 +218,7 @@ class AsgiEngine:
         await self._while(lambda: bool(self._context.clients), until=lambda _: half)
         for _ in range(2):
             await asyncio.sleep(0)
-        tasks = [*self._context.tasks, *self._context.late, *self._connecting]
+        tasks = [*self._context.tasks, *self._context.late, *self.arrivals.connecting]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -244,48 +236,13 @@ class AsgiEngine:
         return max(0.0, self._plan.deadline - self.loop.time()) if self._plan is not None else 0.0
 
     async def _clean_up(self) -> None:
-        """Cancel what is left, as asyncio.run() does, but without waiting for threads."""
         await self._lifespan.end()
-        own = asyncio.current_task()
-        left = [task for task in asyncio.all_tasks() if task is not own]
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left, timeout=CLEANING_SECONDS)
-        for task in left:
-            if task.done() and not task.cancelled():
-                task.exception()  # or asyncio complains that nobody has looked at it
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.loop.shutdown_asyncgens(), CLEANING_SECONDS)
-
-    def _take(self, sock: socket.socket) -> None:
-        """Serve a connection that was just accepted."""
-        self._context.board.add(ACCEPTED)
-        self.adopt(sock)
-
-    def _take_over(self) -> None:
-        self._take_one()
-
-    def _take_one(self) -> bool:
-        """Take a connection from the queue; return whether there was one."""
-        if self._handing_over is None:
-            return False
-        try:
-            taken = self._handing_over.take()
-        except NoDescriptorLeft as error:
-            self._accepting.pause(error)
-            return False
-        if taken is None:
-            return False  # a sibling was faster
-        self.adopt(*taken)
-        return True
+        await cancel_all_others()
 
     def _hand_over(self, sock: socket.socket, arrival: Arrival) -> bool:
         """Put a connection into the queue, `sock` staying the caller's; False: there is no room."""
-        assert self._handoff is not None
         assert self._handing_over is not None
-        # It is there because this loop is late or ends: whoever looks sooner is to take it.
-        self._accepting.leave_to_others(self._handoff.take_fds, PATIENCE_SECONDS)
+        self.arrivals.leave_queue_to_others()  # it is there because this loop is late, or ends
         return self._handing_over.put(sock, arrival)
 
     def _end_hope(self) -> None:
@@ -304,36 +261,11 @@ class AsgiEngine:
                 return  # all others have to wait as well, however many there are
             client.drain()
 
-    def adopt(self, sock: socket.socket, arrival: Arrival = UNKNOWN) -> None:
-        """Serve a connection, which is taken over. In the thread of `run` only."""
-        task = self.loop.create_task(self._connect(sock, arrival))
-        self._connecting.add(task)
-        task.add_done_callback(self._on_connected)
-        if not self._has_room():
-            self._accepting.rest()
-
-    async def _connect(self, sock: socket.socket, arrival: Arrival) -> None:
-        try:
-            _, client = await self.loop.connect_accepted_socket(lambda: self._factory(arrival), sock)
-            if self._context.draining:
-                client.drain()
-        except (OSError, asyncio.CancelledError):  # the peer is gone already
-            sock.close()
-
-    def _on_connected(self, task: asyncio.Task[None]) -> None:
-        # Not the task itself: it is in hand until it is done, and whoever looks before that waits on.
-        self._connecting.discard(task)
-        self._note_change()
-
-    def _has_room(self) -> bool:
-        limit = self._context.bounds.connections
-        return not limit or len(self._context.clients) + len(self._connecting) < limit
-
     def _note_change(self) -> None:
         if self._context.draining:
             self._changed.set()
-        elif self._has_room():
-            self._accepting.go_on()
+        else:
+            self.arrivals.heed_room()
 
     def _write_on(self, access_log: AccessLog) -> None:
         """Have what is left of the access log written when its pipe takes more."""
@@ -346,12 +278,3 @@ class AsgiEngine:
 
     def _empty_wakeup(self) -> None:
         os.read(self._wakeup, 4096)
-
-
-def _event_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:  # no wheel for this system, or not CPython
-        return asyncio.SelectorEventLoop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
