@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def application(environ, start_response):
     start_response("200 OK", [])
     return [b"answered"]
 """
+
+
+def let_through(gate: Gate, clients: Sequence[RawClient]) -> None:
+    """Have the requests of all of them pass the gate, one after the other, and be answered."""
+    for _ in clients:
+        gate.wait_for_arrival()
+        gate.open()
+    assert {client.answer().status for client in clients} == {200}
 
 
 @pytest.mark.parametrize("method", ["preload", "direct"])
@@ -89,10 +98,7 @@ def test_the_pool_grows_for_clients_whom_the_supervisor_did_not_see_come(tmp_pat
         for client in connected:
             client.get()
         server.ready_workers(2)
-        for _ in connected:
-            gate.wait_for_arrival()
-            gate.open()
-        assert [client.answer().status for client in connected] == [200] * 6
+        let_through(gate, connected)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +113,7 @@ def test_the_pool_does_not_grow_beyond_its_bounds(
             connected = [clients.enter_context(RawClient(server.url)) for _ in range(12)]
             for client in connected:
                 client.get()
-            for _ in connected:
-                gate.wait_for_arrival()
-                gate.open()
-            assert all(client.answer().status == 200 for client in connected)
+            let_through(gate, connected)
         assert "worker 2" not in server.output()
         assert "is to have" not in server.output()
 
@@ -137,11 +140,7 @@ def test_far_too_many_connections_are_turned_away_with_an_answer(tmp_path: Path)
             )
             gate.open()
             assert first.answer().status == 200
-            for _ in waiting[5:]:
-                gate.wait_for_arrival()
-                gate.open()
-            for client in waiting[5:]:
-                assert client.answer().status == 200
+            let_through(gate, waiting[5:])
         assert server.stop() == 0
 
 
@@ -156,7 +155,4 @@ def test_the_pool_grows_for_connections_that_are_in_the_handoff_queue(tmp_path: 
         for client in connected:
             client.get()
         server.ready_workers(2)
-        for _ in connected:
-            gate.wait_for_arrival()
-            gate.open()
-        assert [client.answer().status for client in connected] == [200] * 8
+        let_through(gate, connected)
