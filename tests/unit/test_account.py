@@ -52,6 +52,12 @@ def test_a_folder_that_may_not_be_read_is_named_and_not_the_one_below_it(
         check_folder("/srv/closed/site/app")
 
 
+def test_even_the_root_of_all_folders_may_be_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ApplicationError, match="may not look into the folder /:"):
+        check_folder("/srv/site")
+
+
 def test_a_start_looks_at_the_folder_before_it_imports(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

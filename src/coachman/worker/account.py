@@ -35,7 +35,7 @@ def check_folder(root: str) -> None:
     if os.access(root, os.R_OK | os.X_OK):
         return
     folder = root
-    while not os.access(above := os.path.dirname(folder), os.X_OK):
+    while (above := os.path.dirname(folder)) != folder and not os.access(above, os.X_OK):
         folder = above
     raise ApplicationError(
         f"the user {_own_name()} may not look into the folder {folder}: let it enter and read that, or move "
