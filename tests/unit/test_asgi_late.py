@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
@@ -54,6 +55,12 @@ class Late:
                 if not self.deaf or self.cancelled == 2:  # the second time, the loop itself ends
                     raise
 
+    def ask(self, client: socket.socket) -> None:
+        """Have a request answered late."""
+        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert receive_all(client).startswith(b"HTTP/1.1 504 ")
+        assert self.answered.wait(TIMEOUT)
+
     def _on_timed_out(self, request: Watched, since: float, thread: int) -> Callable[[], None]:
         self.watchdog._timeout = 1000.0
         assert request.answer_late()
@@ -76,9 +83,7 @@ def test_a_call_that_was_answered_late_does_not_hold_the_end_up(
     with served(late.application) as serving:
         serving.engine.use_services(late.services)
         client, other = serving.connect(), serving.connect()
-        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert receive_all(client).startswith(b"HTTP/1.1 504 ")
-        assert late.answered.wait(TIMEOUT)
+        late.ask(client)
         other.sendall(b"GET /waits HTTP/1.1\r\nHost: x\r\n\r\n")
         assert late.entered.wait(TIMEOUT)
         serving.drain(ENDLESS)
@@ -125,9 +130,7 @@ def test_a_call_that_has_held_the_loop_up_ends_without_another_answer(
     with served(application) as serving:
         serving.engine.use_services(late.services)
         client = serving.connect()
-        client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert receive_all(client).startswith(b"HTTP/1.1 504 ")
-        assert late.answered.wait(TIMEOUT)
+        late.ask(client)
         late.let_go.set()
         serving.drain(ENDLESS)  # which waits for no client, open as the connection is on its side
         serving.wait()
@@ -154,9 +157,7 @@ def test_a_call_that_ends_by_itself_after_it_was_answered_late_is_not_given_up()
         with served(application) as serving:
             serving.engine.use_services(late.services)
             client = serving.connect()
-            client.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert receive_all(client).startswith(b"HTTP/1.1 504 ")
-            assert late.answered.wait(TIMEOUT)
+            late.ask(client)
             seen = view_of(serving.engine.cells.tolist())
             assert seen.counters.statuses == (0, 0, 0, 0, 1)
             loops[0].call_soon_threadsafe(leave[0].set)
